@@ -1,0 +1,1 @@
+//! The heartbeat agent of one node: discover, probe, aggregate, publish, answer.

@@ -1,0 +1,2 @@
+//! The binary `dt`.
+fn main() {}

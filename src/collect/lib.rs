@@ -1,0 +1,14 @@
+//! Summary records to a matrix: the page and its JSON.
+//!
+//! [`Matrix`] takes summaries in and merges them exactly over a rolling minute; [`api::serve`] shows it as a page and
+//! as JSON; [`terminal::summary_table`] prints it.
+
+pub mod api;
+mod matrix;
+mod row;
+mod series;
+pub mod terminal;
+
+pub use matrix::{Matrix, MatrixConfig, MatrixStats};
+pub use row::{PairRow, State};
+pub use series::Ingest;

@@ -1,0 +1,1 @@
+//! The gRPC PingNode of the Go original: server and client.

@@ -1,0 +1,1 @@
+//! Where summary records go: Kafka, standard output, files.
