@@ -4,7 +4,10 @@
 //! as JSON; [`terminal::summary_table`] prints it.
 
 pub mod api;
+mod events;
 mod matrix;
+mod page;
+mod pairs;
 mod row;
 mod series;
 pub mod terminal;
