@@ -1,7 +1,20 @@
 //! The summary record: schema, JSON, Protobuf and histogram encoding.
+//!
+//! Start with [`Summary`] (what one window of one pair amounts to; summaries merge), [`Recorder`] (samples to a
+//! [`Distribution`]) and [`SummaryRecord`] (the flat record that leaves this host). [`decode`] reads records of either
+//! encoding; [`TraceReport`] is the record of the Go original.
 
+mod decode;
 mod distribution;
+mod geometry;
+pub mod hdr;
+pub mod proto;
+mod record;
 mod summary;
+mod trace_report;
 
-pub use distribution::Distribution;
+pub use decode::{DecodeError, MAX_RECORD_BYTES, decode};
+pub use distribution::{Distribution, Recorder};
+pub use record::{Options, Origin, SCHEMA_VERSION, SummaryRecord, key_of};
 pub use summary::{Counts, Endpoint, Flow, Pair, Summary};
+pub use trace_report::TraceReport;
