@@ -145,3 +145,7 @@ impl Recorder {
         Distribution { buckets, sum_ns }
     }
 }
+
+#[cfg(test)]
+#[path = "distribution_tests.rs"]
+mod tests;

@@ -339,4 +339,4 @@ fn worst_flow(flows: &[Flow]) -> Option<&Flow> {
 
 #[cfg(test)]
 #[path = "record_tests.rs"]
-mod tests;
+pub(crate) mod tests;
