@@ -1,1 +1,21 @@
-//! The gRPC PingNode of the Go original: server and client.
+//! The gRPC `PingNode` of the Go original: [`Server`] answers it, [`Prober`] sends it and tells each ping's fate.
+//!
+//! Cleartext HTTP/2, as the original. Times are this program's own clock's ([`dt_probe::Clock::User`]): what gRPC
+//! measures is the whole path through both processes, so kernel stamps would not describe it.
+
+mod accept;
+mod bind;
+mod call;
+mod connection;
+mod fate;
+pub mod message;
+mod peer;
+mod ping;
+mod prober;
+mod schedule;
+mod server;
+
+pub use bind::{BindError, bind};
+pub use peer::GrpcTarget;
+pub use prober::{GrpcEvent, Prober, ProberConfig, Trace};
+pub use server::{Server, ServerError, ServerOptions, ServerStats};

@@ -1,0 +1,103 @@
+//! One HTTP/2 connection to a peer: made, proven to be up, kept, and given up when the kernel says so.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use dt_probe::Fate;
+use h2::client::{Builder, SendRequest};
+use h2::{Ping, PingPong};
+use nix::sys::socket::{setsockopt, sockopt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
+
+use crate::fate;
+
+/// Answers are a few bytes: small windows bound what a hostile peer can make us hold.
+const WINDOW: u32 = 64 * 1024;
+const MAX_HEADERS: u32 = 8 * 1024;
+
+/// A live connection; dropping it (with all calls on it) closes it.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection(pub(crate) SendRequest<Bytes>);
+
+impl Connection {
+    /// Whether it takes calls, as far as this end knows.
+    pub(crate) fn is_up(&self) -> bool {
+        // Never registers a waker: only an ended connection answers with an error.
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        !matches!(self.0.clone().poll_ready(&mut context), std::task::Poll::Ready(Err(_)))
+    }
+}
+
+/// Connects, starts HTTP/2 and waits until the peer has answered a PING, so that a call made next meets a connection
+/// that is up at both ends: no accept, no SETTINGS is left to be waited for inside its time.
+///
+/// `user_timeout` bounds how long sent bytes may stay unacknowledged before the kernel gives the connection up: a peer
+/// that vanished is dialled anew within one time-out instead of after a quarter of an hour. `place` is held until the socket is closed.
+pub(crate) async fn dial(
+    address: SocketAddr,
+    source: Option<IpAddr>,
+    user_timeout: Duration,
+    place: Option<OwnedSemaphorePermit>,
+    cancel: &CancellationToken,
+) -> Result<Connection, Fate> {
+    let stream = connect(address, source, user_timeout)
+        .await
+        .map_err(|error| fate::of_dial(&error))?;
+    let (send, mut connection) = Builder::new()
+        .enable_push(false)
+        .initial_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .max_header_list_size(MAX_HEADERS)
+        .max_send_buffer_size(WINDOW as usize)
+        .handshake::<_, Bytes>(stream)
+        .await
+        .map_err(|error| fate::of_connection(&error))?;
+    let ping = connection.ping_pong();
+    let cancel = cancel.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            // Its calls learn of an error by themselves; an idle connection's end is seen by the next probe.
+            _ = connection => {}
+            () = cancel.cancelled() => {}
+        }
+        drop(place);
+    });
+    prove(ping).await.map_err(|error| fate::of_connection(&error))?;
+    Ok(Connection(send))
+}
+
+async fn prove(ping: Option<PingPong>) -> Result<(), h2::Error> {
+    match ping {
+        Some(mut ping) => ping.ping(Ping::opaque()).await.map(drop),
+        // Handed out once per connection, and this is the first time.
+        None => Err(h2::Reason::INTERNAL_ERROR.into()),
+    }
+}
+
+async fn connect(address: SocketAddr, source: Option<IpAddr>, user_timeout: Duration) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    if let Some(source) = source {
+        // The port is chosen by connect, so that ports are shared between destinations.
+        setsockopt(&socket, sockopt::IpBindAddressNoPort, &true)?;
+        socket.bind(SocketAddr::new(source, 0))?;
+    }
+    let stream = socket.connect(address).await?;
+    stream.set_nodelay(true)?;
+    let millis = u32::try_from(user_timeout.as_millis()).unwrap_or(u32::MAX);
+    setsockopt(&stream, sockopt::TcpUserTimeout, &millis)?;
+    // An ICMP error ends the connection at once and says which, instead of ending it as a time-out much later.
+    if address.is_ipv4() {
+        setsockopt(&stream, sockopt::Ipv4RecvErr, &true)?;
+    } else {
+        setsockopt(&stream, sockopt::Ipv6RecvErr, &true)?;
+    }
+    Ok(stream)
+}

@@ -1,0 +1,77 @@
+//! One peer of the prober: where it is, what is sent to it, its connection and what is still open for it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use dt_probe::TargetId;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::call::Outgoing;
+use crate::connection::Connection;
+
+/// Whom to ping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrpcTarget {
+    /// The HTTP/2 `:authority`, "host:port" (a v6 address in brackets). Where it isn't a valid one, `address` stands in.
+    pub authority: String,
+    /// Where to connect to: the peer's name, resolved.
+    pub address: SocketAddr,
+    /// Connect from this address; `None` leaves it to the routing table.
+    pub source: Option<IpAddr>,
+    /// The callee's address as it registered it, told in the message.
+    pub host_addr: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) id: TargetId,
+    pub(crate) address: SocketAddr,
+    pub(crate) source: Option<IpAddr>,
+    pub(crate) outgoing: Outgoing,
+    /// Held while dialling, so that overlapping pings share one connection.
+    pub(crate) connection: tokio::sync::Mutex<Option<Connection>>,
+    /// Pings whose fate isn't decided yet.
+    pub(crate) in_flight: AtomicU32,
+    /// Whoever may still send an event for this peer: its registration, pings, watchers for late answers.
+    holders: AtomicU32,
+    pub(crate) removed: CancellationToken,
+    /// Room for those who wait for answers after the time-out.
+    pub(crate) watchers: Semaphore,
+}
+
+impl Peer {
+    /// Held once, by its registration.
+    pub(crate) fn new(id: TargetId, target: GrpcTarget, max_overlap: u32) -> Result<Self, http::Error> {
+        let GrpcTarget {
+            authority,
+            address,
+            source,
+            host_addr,
+        } = target;
+        let outgoing =
+            Outgoing::new(&authority, host_addr.clone()).or_else(|_| Outgoing::new(&address.to_string(), host_addr))?;
+        Ok(Self {
+            id,
+            address,
+            source,
+            outgoing,
+            connection: tokio::sync::Mutex::new(None),
+            in_flight: AtomicU32::new(0),
+            holders: AtomicU32::new(1),
+            removed: CancellationToken::new(),
+            watchers: Semaphore::new(max_overlap as usize),
+        })
+    }
+
+    pub(crate) fn hold(&self) {
+        self.holders.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether that was the last one: nothing comes for this peer any more.
+    #[must_use]
+    pub(crate) fn release(&self) -> bool {
+        // Acquire-release: the last one sends "gone" after all that the others have sent.
+        self.holders.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+}

@@ -1,0 +1,123 @@
+//! One ping from its due time to its fate: find or make the connection, call, time out, watch for a late answer.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use dt_probe::{Clock, Fate, Sample, What};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::call::{CallError, ping_node};
+use crate::connection::{Connection, dial};
+use crate::peer::Peer;
+use crate::prober::Shared;
+
+/// A call that was not answered in time; it resolves when an answer comes after all.
+type LateCall = Pin<Box<dyn Future<Output = Result<u64, CallError>> + Send>>;
+
+/// Runs one ping to its end. The caller has counted it as in flight and holds the peer for it.
+pub(crate) async fn run(shared: Arc<Shared>, peer: Arc<Peer>) {
+    let decided = tokio::select! {
+        biased;
+        decided = decide_and_tell(&shared, &peer) => Some(decided),
+        () = shared.cancel.cancelled() => None,
+    };
+    peer.in_flight.fetch_sub(1, Relaxed);
+    shared.one_decided();
+    match decided {
+        Some(late) => {
+            if let Some(call) = late {
+                watch_for_late(&shared, &peer, call).await;
+            }
+            shared.release(&peer).await;
+        }
+        None => {
+            shared.abandoned.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+async fn decide_and_tell(shared: &Arc<Shared>, peer: &Arc<Peer>) -> Option<LateCall> {
+    let (what, late) = decide(shared, peer).await;
+    shared.tell(peer.id, what).await;
+    late
+}
+
+async fn decide(shared: &Arc<Shared>, peer: &Arc<Peer>) -> (What, Option<LateCall>) {
+    let deadline = Instant::now() + shared.config.timeout;
+    // A connection may turn out to be gone just as it is used; the ping hasn't left then, and one fresh dial is due.
+    for _ in 0..2 {
+        let connection = match timeout_at(deadline, connect(shared, peer)).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(what)) => return (what, None),
+            Err(_) => return (What::Failed(Fate::Lost), None),
+        };
+        let mut call: LateCall = Box::pin({
+            let (peer, timeout) = (Arc::clone(peer), shared.config.timeout);
+            async move { ping_node(connection, &peer.outgoing, timeout).await }
+        });
+        match timeout_at(deadline, &mut call).await {
+            Ok(Ok(rtt_ns)) => return (What::Received(sample(rtt_ns)), None),
+            Ok(Err(CallError::Failed(fate))) => return (What::Failed(fate), None),
+            Ok(Err(CallError::NotSent)) => *peer.connection.lock().await = None,
+            Err(_) => return (What::Failed(Fate::Lost), Some(call)),
+        }
+    }
+    // The peer closes each connection as soon as it stands.
+    (What::Failed(Fate::Refused), None)
+}
+
+fn sample(rtt_ns: u64) -> Sample {
+    Sample {
+        rtt_ns,
+        host_delay_ns: None,
+        tx: Clock::User,
+        rx: Clock::User,
+        fallback: false,
+    }
+}
+
+/// The peer's connection; dialled if there is none or it has ended.
+async fn connect(shared: &Arc<Shared>, peer: &Peer) -> Result<Connection, What> {
+    let mut kept = peer.connection.lock().await;
+    if let Some(connection) = kept.as_ref() {
+        if connection.is_up() {
+            return Ok(connection.clone());
+        }
+        *kept = None;
+    }
+    // Dials wait for their turn, so that 10,000 dead peers don't take all descriptors; whoever waits the whole time
+    // has not been probed, and that is this host's doing.
+    let turn = timeout(shared.config.timeout / 2, shared.dials.acquire()).await;
+    let Ok(Ok(turn)) = turn else {
+        return Err(What::Skipped(1));
+    };
+    let place = Arc::clone(&shared.places).try_acquire_owned().ok();
+    let keep = place.is_some();
+    let user_timeout = shared.config.timeout;
+    let dialled = dial(peer.address, peer.source, user_timeout, place, &shared.cancel).await;
+    drop(turn);
+    let connection = dialled.map_err(What::Failed)?;
+    if keep {
+        *kept = Some(connection.clone());
+    }
+    Ok(connection)
+}
+
+async fn watch_for_late(shared: &Shared, peer: &Peer, call: LateCall) {
+    // As many as may be in flight; what comes beyond is not watched for.
+    let Ok(_watcher) = peer.watchers.try_acquire() else {
+        return;
+    };
+    tokio::select! {
+        biased;
+        () = peer.removed.cancelled() => {}
+        () = shared.cancel.cancelled() => {}
+        answer = timeout(shared.config.late_memory(), call) => {
+            if let Ok(Ok(_)) = answer {
+                shared.tell(peer.id, What::Late).await;
+            }
+        }
+    }
+}

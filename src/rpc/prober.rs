@@ -1,0 +1,339 @@
+//! [`Prober`]: pings all its targets evenly, each over one reused connection, and tells every fate exactly once.
+//!
+//! One task keeps the schedule; a ping in flight is one light task; an idle peer costs its connection and no timer.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use dt_probe::time::nanos;
+use dt_probe::{Event, Mono, TargetId, What};
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::peer::{GrpcTarget, Peer};
+use crate::ping;
+use crate::schedule::Schedule;
+
+/// How long an answer after its time-out can still be told as late, at least.
+const MIN_LATE_MEMORY: Duration = Duration::from_secs(3);
+
+/// Settings of a [`Prober`].
+#[derive(Clone, Debug)]
+pub struct ProberConfig {
+    /// From a ping's due time to its loss, dialling included. Default 5 s (the original's).
+    pub timeout: Duration,
+    /// Between two pings of one target; at least 10 ms. Default 10 s (the original's).
+    pub period: Duration,
+    /// Spreads nodes over the period: give each its own.
+    pub seed: u64,
+    /// Connections kept open; the peers beyond are dialled for each ping, and the dial is in nobody's time.
+    /// One takes a descriptor and some tens of kilobytes. Default 1,024.
+    pub max_connections: usize,
+    /// Dials under way at once. Default 1,024.
+    pub max_dials: usize,
+    /// Pings of one target in flight at once; one more is skipped. Default 4.
+    pub max_overlap: u32,
+}
+
+impl Default for ProberConfig {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(5),
+            period: Duration::from_secs(10),
+            seed: 0,
+            max_connections: 1024,
+            max_dials: 1024,
+            max_overlap: 4,
+        }
+    }
+}
+
+impl ProberConfig {
+    pub(crate) fn late_memory(&self) -> Duration {
+        self.timeout.max(MIN_LATE_MEMORY)
+    }
+}
+
+/// What the prober tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GrpcEvent {
+    /// As the other probe kinds tell it; the source port is 0.
+    pub event: Event,
+    /// With each fate: what the original reports of a ping.
+    pub trace: Option<Trace>,
+}
+
+/// The part of a TraceReport that the prober knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// Who was pinged.
+    pub target: TargetId,
+    /// Round-trip delay in nanoseconds, saturating (4.29 s); 0 where the ping failed.
+    pub response_ns: u32,
+    /// Whether the answer was good and in time.
+    pub success: bool,
+}
+
+/// Pings its targets until it is drained or dropped. Call from within a Tokio runtime.
+#[derive(Debug)]
+pub struct Prober {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: ProberConfig,
+    state: Mutex<State>,
+    /// The schedule has changed.
+    changed: Notify,
+    events: mpsc::Sender<GrpcEvent>,
+    in_flight: AtomicUsize,
+    all_decided: Notify,
+    pub(crate) abandoned: AtomicUsize,
+    pub(crate) dials: Semaphore,
+    pub(crate) places: Arc<Semaphore>,
+    tracker: TaskTracker,
+    /// Gives up whatever is under way.
+    pub(crate) cancel: CancellationToken,
+    started: Instant,
+}
+
+#[derive(Debug)]
+struct State {
+    peers: HashMap<TargetId, Arc<Peer>>,
+    schedule: Schedule,
+    enabled: bool,
+    draining: bool,
+}
+
+impl Prober {
+    /// Starts without targets. `events` bounds what waits to be read: while it is full no further fate is decided and
+    /// no ping begins, and what is missed by that is counted as skipped.
+    #[must_use]
+    pub fn start(config: ProberConfig, events: mpsc::Sender<GrpcEvent>) -> Self {
+        let permits = |n: usize| n.min(Semaphore::MAX_PERMITS);
+        let state = State {
+            peers: HashMap::new(),
+            schedule: Schedule::new(config.period, config.seed),
+            enabled: true,
+            draining: false,
+        };
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            changed: Notify::new(),
+            events,
+            in_flight: AtomicUsize::new(0),
+            all_decided: Notify::new(),
+            abandoned: AtomicUsize::new(0),
+            dials: Semaphore::new(permits(config.max_dials.max(1))),
+            places: Arc::new(Semaphore::new(permits(config.max_connections))),
+            tracker: TaskTracker::new(),
+            cancel: CancellationToken::new(),
+            started: Instant::now(),
+            config,
+        });
+        shared.tracker.spawn(keep_schedule(Arc::clone(&shared)));
+        Self { shared }
+    }
+
+    /// Pings `target` from now on, for the first time within one period. False, and nothing done, where `id` is taken:
+    /// it is free again after its [`What::Gone`].
+    pub fn add(&self, id: TargetId, target: GrpcTarget) -> bool {
+        let Ok(peer) = Peer::new(id, target, self.shared.config.max_overlap) else {
+            return false;
+        };
+        let now = self.shared.now();
+        let mut state = self.shared.lock();
+        if state.peers.contains_key(&id) {
+            return false;
+        }
+        state.peers.insert(id, Arc::new(peer));
+        state.schedule.add(id, now);
+        drop(state);
+        self.shared.changed.notify_one();
+        true
+    }
+
+    /// No more pings for `id`. What is in flight still gets its fate, then [`What::Gone`] comes.
+    pub fn remove(&self, id: TargetId) {
+        let mut state = self.shared.lock();
+        state.schedule.remove(id);
+        let removed = state.peers.remove(&id);
+        drop(state);
+        if let Some(peer) = removed {
+            peer.removed.cancel();
+            let shared = Arc::clone(&self.shared);
+            self.shared.tracker.spawn(async move { shared.release(&peer).await });
+        }
+    }
+
+    /// A new period for all targets; each keeps its place in the round.
+    pub fn set_period(&self, period: Duration) {
+        let now = self.shared.now();
+        self.shared.lock().schedule.set_period(period, now);
+        self.shared.changed.notify_one();
+    }
+
+    /// The kill switch: while off nothing is sent and nothing counts as skipped; what is in flight is decided.
+    pub fn set_enabled(&self, enabled: bool) {
+        let now = self.shared.now();
+        let mut state = self.shared.lock();
+        if enabled && !state.enabled {
+            state.schedule.restart(now);
+        }
+        state.enabled = enabled;
+        drop(state);
+        self.shared.changed.notify_one();
+    }
+
+    /// Pings begun whose fate has not been told yet.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.shared.in_flight.load(Relaxed)
+    }
+
+    /// Sends no more, waits for what is in flight until `deadline`, gives up the rest and closes all connections.
+    /// Returns how many were given up; they have no fate. Someone must go on reading the events meanwhile.
+    pub async fn drain(&self, deadline: Instant) -> usize {
+        let shared = &self.shared;
+        shared.lock().draining = true;
+        shared.changed.notify_one();
+        let _ = tokio::time::timeout_at(deadline, async {
+            loop {
+                let decided = shared.all_decided.notified();
+                if self.in_flight() == 0 {
+                    return;
+                }
+                decided.await;
+            }
+        })
+        .await;
+        shared.cancel.cancel();
+        shared.tracker.close();
+        shared.tracker.wait().await;
+        shared.abandoned.load(Relaxed)
+    }
+}
+
+impl Drop for Prober {
+    fn drop(&mut self) {
+        self.shared.cancel.cancel();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code panics while holding it; if one did, the state is still whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Mono {
+        Mono(nanos(self.started.elapsed()))
+    }
+
+    /// Queues an event; an owner who no longer reads has no use for it.
+    pub(crate) async fn tell(&self, target: TargetId, what: What) {
+        let trace = match what {
+            What::Received(sample) => {
+                let response_ns = u32::try_from(sample.rtt_ns).unwrap_or(u32::MAX);
+                Some(Trace {
+                    target,
+                    response_ns,
+                    success: true,
+                })
+            }
+            What::Failed(_) => Some(Trace {
+                target,
+                response_ns: 0,
+                success: false,
+            }),
+            _ => None,
+        };
+        let _ = self
+            .events
+            .send(GrpcEvent {
+                event: Event {
+                    target,
+                    source_port: 0,
+                    what,
+                },
+                trace,
+            })
+            .await;
+    }
+
+    /// Ends one hold on `peer`; the last one tells that it is gone.
+    pub(crate) async fn release(&self, peer: &Peer) {
+        if peer.release() {
+            tokio::select! {
+                () = self.tell(peer.id, What::Gone) => {}
+                () = self.cancel.cancelled() => {}
+            }
+        }
+    }
+
+    pub(crate) fn one_decided(&self) {
+        if self.in_flight.fetch_sub(1, Relaxed) == 1 {
+            self.all_decided.notify_waiters();
+        }
+    }
+
+    /// Begins what is due; gives back what is to be told as skipped, each peer held.
+    fn begin_due(self: &Arc<Self>) -> (Vec<(Arc<Peer>, u32)>, Option<Mono>) {
+        let now = self.now();
+        let mut skipped = Vec::new();
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        if !state.enabled || state.draining {
+            return (skipped, None);
+        }
+        while let Some(due) = state.schedule.pop_due(now) {
+            let Some(peer) = state.peers.get(&due.target) else {
+                continue;
+            };
+            peer.hold();
+            if due.missed > 0 {
+                skipped.push((Arc::clone(peer), due.missed));
+            } else if peer.in_flight.load(Relaxed) >= self.config.max_overlap {
+                skipped.push((Arc::clone(peer), 1));
+            } else {
+                peer.in_flight.fetch_add(1, Relaxed);
+                self.in_flight.fetch_add(1, Relaxed);
+                self.tracker.spawn(ping::run(Arc::clone(self), Arc::clone(peer)));
+            }
+        }
+        (skipped, state.schedule.next_due())
+    }
+}
+
+async fn keep_schedule(shared: Arc<Shared>) {
+    loop {
+        let (skipped, next) = shared.begin_due();
+        let told = async {
+            for (peer, missed) in skipped {
+                shared.tell(peer.id, What::Skipped(missed)).await;
+                shared.release(&peer).await;
+            }
+        };
+        tokio::select! {
+            () = told => {}
+            () = shared.cancel.cancelled() => return,
+        }
+        let due = async {
+            match next {
+                Some(due) => sleep_until(shared.started + Duration::from_nanos(due.0)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = due => {}
+            () = shared.changed.notified() => {}
+            () = shared.cancel.cancelled() => return,
+        }
+    }
+}
