@@ -1,0 +1,74 @@
+//! The kill switch: one node that turns all probing off. Read by one-shot watches, which the client renews over a lost
+//! connection without a gap and every server version has.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::sync::watch;
+use zookeeper_client::{Client, Error, OneshotWatcher};
+
+use crate::stats::Counters;
+
+#[derive(Deserialize)]
+struct Control {
+    enabled: bool,
+}
+
+/// Follows the node at `path`. Where it is missing or unreadable, `switch` keeps its value.
+pub(super) async fn follow(
+    client: &Client,
+    path: &str,
+    switch: &watch::Sender<bool>,
+    counters: &Counters,
+) -> Infallible {
+    loop {
+        match read(client, path, switch).await {
+            Ok(watcher) => {
+                let event = watcher.changed().await;
+                counters.events.add(1);
+                if event.session_state.is_terminated() {
+                    return std::future::pending().await;
+                }
+            }
+            // The connection's state is watched elsewhere.
+            Err(Error::ConnectionLoss) => tokio::time::sleep(Duration::from_millis(200)).await,
+            Err(error) => {
+                counters.failures.add(1);
+                tracing::warn!(path, %error, "kill switch can't be read; the last known state stays");
+                tokio::time::sleep(Duration::from_secs(5)).await;
+            }
+        }
+    }
+}
+
+async fn read(client: &Client, path: &str, switch: &watch::Sender<bool>) -> Result<OneshotWatcher, Error> {
+    loop {
+        match client.get_and_watch_data(path).await {
+            Ok((data, _, watcher)) => {
+                match serde_json::from_slice::<Control>(&data) {
+                    Ok(Control { enabled }) => {
+                        let changed = switch.send_if_modified(|now| std::mem::replace(now, enabled) != enabled);
+                        if changed {
+                            tracing::warn!(path, enabled, "kill switch");
+                        }
+                    }
+                    Err(error) => tracing::warn!(
+                        path,
+                        %error,
+                        "kill switch is malformed; accepted: {{\"enabled\":true}} or {{\"enabled\":false}}; the last known state stays"
+                    ),
+                }
+                return Ok(watcher);
+            }
+            Err(Error::NoNode) => {
+                let (stat, watcher) = client.check_and_watch_stat(path).await?;
+                if stat.is_none() {
+                    return Ok(watcher);
+                }
+                // Created in between: read it.
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}

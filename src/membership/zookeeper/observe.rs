@@ -1,0 +1,340 @@
+//! The others: lists, notifications and data become a view.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use rand::Rng;
+use tokio::sync::{Notify, watch};
+use zookeeper_client::{Client, Error, EventType, Stat};
+
+use super::config::Paths;
+use super::watching::{Change, Watching};
+use super::{complain, sooner, spread};
+use crate::handle::Status;
+use crate::member::{Registration, View};
+use crate::roster::Roster;
+use crate::stats::Counters;
+use crate::tracker::Tracker;
+
+/// Data requests under way at once: enough to fill the line, and few enough that as many largest nodes (1 MB each) fit
+/// in memory.
+const MAX_READS: usize = 32;
+
+/// Mean time between two full lists.
+const RELIST: Duration = Duration::from_secs(300);
+
+/// What is shown waits for data under way, but not longer than this.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What is known of the others; outlives sessions.
+pub(super) struct Others {
+    tracker: Tracker,
+    roster: Roster,
+    views: watch::Sender<Arc<View>>,
+    counters: Arc<Counters>,
+    namesakes: HashSet<(String, String)>,
+}
+
+impl Others {
+    pub(super) fn new(
+        own: Registration,
+        session_timeout: Duration,
+        views: watch::Sender<Arc<View>>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Others {
+            tracker: Tracker::new(own),
+            roster: Roster::new(session_timeout),
+            views,
+            counters,
+            namesakes: HashSet::new(),
+        }
+    }
+
+    /// How many entries there are.
+    pub(super) fn len(&self) -> usize {
+        self.tracker.len()
+    }
+
+    /// Shows the members that the entries make, as far as the roster agrees.
+    fn publish(&mut self, now: Instant) {
+        let registered = self.tracker.registered();
+        self.counters.members_malformed.set(registered.malformed);
+        self.counters.members_twins.set(registered.twins);
+        for member in registered.namesakes {
+            let what = (member.authority(), member.boot_id.clone());
+            // Bounded: a log is no place for the imagination of others.
+            if self.namesakes.len() < 1_000 && self.namesakes.insert(what) {
+                tracing::warn!(
+                    node = member.node,
+                    address = member.authority(),
+                    "an entry bears this node's own name and is not probed: a former life of this agent, or another \
+                     host of the same name, which then needs a name of its own (--node)"
+                );
+            }
+        }
+        self.roster.update(now, registered.members);
+        self.show();
+    }
+
+    /// Lets the roster decide what is due.
+    fn poll(&mut self, now: Instant) {
+        self.roster.poll(now);
+        self.show();
+    }
+
+    fn show(&mut self) {
+        let vanishes = self.roster.mass_vanishes();
+        let before = self.counters.mass_vanishes.get();
+        let kept = self.roster.kept();
+        self.counters.members_kept.set(kept);
+        if vanishes > before {
+            self.counters.mass_vanishes.add(vanishes - before);
+            tracing::warn!(
+                kept,
+                "half or more of the members vanished at once; they are probed for a while still"
+            );
+        }
+        let members = self.roster.shown();
+        self.views.send_if_modified(|view| {
+            // The first list counts even where it is empty.
+            if view.generation > 0 && view.members == members {
+                return false;
+            }
+            *view = Arc::new(View {
+                members,
+                generation: view.generation + 1,
+            });
+            true
+        });
+    }
+}
+
+/// The part of one session.
+pub(super) struct Observer<'a> {
+    pub(super) client: &'a Client,
+    pub(super) paths: &'a Paths,
+    pub(super) statuses: &'a watch::Sender<Status>,
+    pub(super) counters: &'a Counters,
+    /// The name of one's own entry, while there is one.
+    pub(super) own_name: watch::Receiver<Option<String>>,
+    /// To be told when that one is missed.
+    pub(super) own_lost: &'a Notify,
+}
+
+/// The name of an entry, and its data or why there is none.
+type Answer = (String, Result<(Vec<u8>, Stat), Error>);
+
+/// A list asked for, and the tracker's mark from before.
+type List<'a> = (u64, BoxFuture<'a, Result<Vec<String>, Error>>);
+
+/// What is under way.
+struct Work<'a> {
+    watching: Watching<'a>,
+    /// The list asked for.
+    list: Option<List<'a>>,
+    reads: FuturesUnordered<BoxFuture<'a, Answer>>,
+    /// Names waiting to be read.
+    queue: VecDeque<String>,
+    /// Names in the queue or in `reads`.
+    queued: HashSet<String>,
+    /// Notifications gathered: true where the entry is gone.
+    changes: HashMap<String, bool>,
+    /// When to look at the changes.
+    changes_at: Option<Instant>,
+    /// When to ask for a list.
+    list_at: Instant,
+    /// Since when the tracker knows more than is shown; `None` where it doesn't.
+    stale_since: Option<Instant>,
+    /// Whether this session has had a whole list with all its data.
+    complete: bool,
+}
+
+impl Observer<'_> {
+    pub(super) async fn run(self, others: &mut Others) -> Infallible {
+        others.roster.set_session_timeout(self.client.session_timeout());
+        let mut work = Work {
+            watching: Watching::new(self.client, &self.paths.members).await,
+            list: None,
+            reads: FuturesUnordered::new(),
+            queue: VecDeque::new(),
+            queued: HashSet::new(),
+            changes: HashMap::new(),
+            changes_at: None,
+            list_at: Instant::now(),
+            stale_since: None,
+            complete: false,
+        };
+        loop {
+            let now = Instant::now();
+            self.begin(&mut work, others, now);
+            let idle = work.list.is_none() && work.reads.is_empty() && work.queue.is_empty();
+            if let Some(since) = work.stale_since
+                && (idle || (work.complete && since + PATIENCE <= now))
+            {
+                work.complete |= idle;
+                work.stale_since = None;
+                others.publish(now);
+            } else if work.complete {
+                others.poll(now);
+            }
+            let deadline = self.deadline(&work, others);
+            tokio::select! {
+                change = work.watching.changed() => self.changed(&mut work, others, change),
+                Some((name, answer)) = work.reads.next() => self.read(&mut work, others, name, answer),
+                (mark, names) = listed(&mut work.list) => self.listed(&mut work, others, mark, names),
+                () = tokio::time::sleep_until(deadline.into()) => {}
+            }
+        }
+    }
+
+    fn deadline(&self, work: &Work<'_>, others: &Others) -> Instant {
+        let mut deadline = work.changes_at;
+        if work.list.is_none() {
+            deadline = sooner(deadline, Some(work.list_at));
+        }
+        if work.complete {
+            deadline = sooner(deadline, others.roster.next_deadline());
+            deadline = sooner(deadline, work.stale_since.map(|since| since + PATIENCE));
+        }
+        // Always something: a list under way ends, one way or the other.
+        deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(1))
+    }
+
+    /// Begins what is due.
+    fn begin<'a>(&'a self, work: &mut Work<'a>, others: &mut Others, now: Instant) {
+        // A list may not overtake another, and none is worth anything while there is no connection.
+        if work.list.is_none() && work.list_at <= now {
+            let mark = others.tracker.mark();
+            work.list = Some((mark, work.watching.list()));
+            work.list_at = now + RELIST.mul_f64(rand::rng().random_range(0.5..=1.5));
+        }
+        if work.changes_at.is_some_and(|at| at <= now) {
+            work.changes_at = None;
+            for (name, gone) in std::mem::take(&mut work.changes) {
+                if gone {
+                    others.tracker.deleted(&name);
+                    work.stale_since.get_or_insert(now);
+                    if self.own_name.borrow().as_deref() == Some(name.as_str()) {
+                        self.own_lost.notify_one();
+                    }
+                } else {
+                    others.tracker.created(&name);
+                    work.enqueue(name);
+                }
+            }
+        }
+        while work.reads.len() < MAX_READS
+            && let Some(name) = work.queue.pop_front()
+        {
+            let path = format!("{}/{name}", self.paths.members);
+            let client = self.client;
+            work.reads
+                .push(async move { (name, client.get_data(&path).await) }.boxed());
+        }
+    }
+
+    fn changed(&self, work: &mut Work<'_>, others: &Others, change: Change) {
+        let now = Instant::now();
+        match change {
+            Change::Entry { name, kind } => {
+                self.counters.events.add(1);
+                work.changes.insert(name, kind == EventType::NodeDeleted);
+                let size = others.len();
+                work.changes_at.get_or_insert_with(|| now + spread(size));
+            }
+            Change::Any => {
+                self.counters.events.add(1);
+                work.list_at = work.list_at.min(now + spread(others.len()));
+            }
+            // Notifications may have been lost.
+            Change::Reconnected => work.list_at = work.list_at.min(now + spread(others.len())),
+        }
+    }
+
+    fn listed(&self, work: &mut Work<'_>, others: &mut Others, mark: u64, names: Result<Vec<String>, Error>) {
+        let now = Instant::now();
+        work.list = None;
+        match names {
+            Ok(names) => {
+                self.counters.relists.add(1);
+                for name in others.tracker.listed(mark, names) {
+                    work.enqueue(name);
+                }
+                let ignored = others.tracker.ignored();
+                let before = self.counters.ignored.get();
+                if ignored > before {
+                    self.counters.ignored.add(ignored - before);
+                    tracing::error!(ignored, "more entries than can be kept; the rest is ignored");
+                }
+                work.stale_since.get_or_insert(now);
+                if let Some(own) = self.own_name.borrow().as_deref()
+                    && !others.tracker.contains(own)
+                {
+                    self.own_lost.notify_one();
+                }
+            }
+            // The registrar makes the parents.
+            Err(Error::NoNode) => work.list_at = now + Duration::from_millis(100),
+            Err(Error::ConnectionLoss) => work.list_at = work.list_at.min(now + Duration::from_millis(200)),
+            Err(error) => {
+                self.counters.failures.add(1);
+                complain(
+                    self.statuses,
+                    format!("members under {} can't be listed: {error}", self.paths.members),
+                );
+                work.list_at = work.list_at.min(now + Duration::from_secs(5));
+            }
+        }
+    }
+
+    fn read(&self, work: &mut Work<'_>, others: &mut Others, name: String, answer: Result<(Vec<u8>, Stat), Error>) {
+        let now = Instant::now();
+        work.queued.remove(&name);
+        let outcome = match answer {
+            Ok((data, stat)) => {
+                self.counters.reads.add(1);
+                others.tracker.read(&name, stat.czxid, &data)
+            }
+            Err(Error::NoNode) => {
+                others.tracker.deleted(&name);
+                Ok(())
+            }
+            // It stays unread, and the list after the reconnection asks for it again.
+            Err(Error::ConnectionLoss) => {
+                work.list_at = work.list_at.min(now + Duration::from_millis(200));
+                return;
+            }
+            Err(error) => {
+                self.counters.failures.add(1);
+                others.tracker.unreadable(&name, error.to_string())
+            }
+        };
+        if let Err(why) = outcome {
+            self.counters.malformed.add(1);
+            tracing::warn!(entry = name, why, "malformed member skipped");
+        }
+        work.stale_since.get_or_insert(now);
+    }
+}
+
+impl Work<'_> {
+    fn enqueue(&mut self, name: String) {
+        if self.queued.insert(name.clone()) {
+            self.queue.push_back(name);
+        }
+    }
+}
+
+/// The end of the list under way.
+async fn listed(list: &mut Option<List<'_>>) -> (u64, Result<Vec<String>, Error>) {
+    match list {
+        Some((mark, names)) => (*mark, names.await),
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,204 @@
+//! One's own entry: created, kept as wanted, taken away.
+
+use tokio::sync::{Notify, watch};
+use uuid::Uuid;
+use zookeeper_client::{Acls, Client, CreateMode, Error};
+
+use super::config::Paths;
+use super::{End, complain};
+use crate::data;
+use crate::handle::{Desired, Status};
+use crate::member::{Registration, State, unbracketed};
+use crate::stats::Counters;
+
+pub(super) struct Registrar<'a> {
+    pub(super) client: &'a Client,
+    pub(super) paths: &'a Paths,
+    pub(super) own: &'a Registration,
+    pub(super) wanted: watch::Receiver<Desired>,
+    pub(super) statuses: &'a watch::Sender<Status>,
+    pub(super) counters: &'a Counters,
+    /// Told when the entry may be gone without our doing.
+    pub(super) lost: &'a Notify,
+    /// Whether an entry may be there, for whoever waits until it is gone.
+    pub(super) maybe_there: &'a watch::Sender<bool>,
+    /// The entry's name, for the observer.
+    pub(super) name: watch::Sender<Option<String>>,
+}
+
+/// The entry as far as it is known.
+enum Entry {
+    None,
+    /// A request to create it got no answer: one whose name contains this may be there or not.
+    Unsure(String),
+    There {
+        path: String,
+        state: State,
+    },
+}
+
+impl Registrar<'_> {
+    /// Keeps the entry as wanted until the membership closes.
+    pub(super) async fn run(mut self) -> End {
+        let mut entry = Entry::None;
+        loop {
+            let wanted = *self.wanted.borrow_and_update();
+            match self.step(&mut entry, wanted).await {
+                Ok(true) => {}
+                Ok(false) if wanted.closing => return End::Closed,
+                Ok(false) => tokio::select! {
+                    changed = self.wanted.changed() => if changed.is_err() {
+                        // The handle was dropped: the session's end takes the entry away.
+                        return End::Closed;
+                    },
+                    () = self.lost.notified() => if let Err(error) = self.verify(&mut entry).await {
+                        self.pause(error).await;
+                        self.lost.notify_one();
+                    },
+                },
+                Err(Error::Unimplemented) => return End::OldServer,
+                // Nothing more can be done about it in this session, and it ends soon.
+                Err(_) if wanted.closing => return End::Closed,
+                Err(error) => self.pause(error).await,
+            }
+        }
+    }
+
+    async fn pause(&self, error: Error) {
+        if error != Error::ConnectionLoss {
+            self.counters.failures.add(1);
+            let problem = format!("own entry under {} can't be kept: {error}", self.paths.members);
+            complain(self.statuses, problem);
+        }
+        tokio::time::sleep(super::Backoff::new().next()).await;
+    }
+
+    /// Takes one step towards what is wanted. False: nothing is left to do.
+    async fn step(&self, entry: &mut Entry, wanted: Desired) -> Result<bool, Error> {
+        match entry {
+            Entry::Unsure(mark) => {
+                let found = self.find(mark).await?;
+                *entry = match found {
+                    // Its data may show an older state.
+                    Some(path) => {
+                        let state = wanted.state;
+                        self.client.set_data(&path, &self.data(state)?, None).await?;
+                        self.there(path, state)
+                    }
+                    None => self.gone(),
+                };
+                Ok(true)
+            }
+            Entry::None if wanted.registered => {
+                let mark = Uuid::new_v4().simple().to_string();
+                self.maybe_there.send_replace(true);
+                match self.create(&mark, wanted.state).await {
+                    Ok(path) => *entry = self.there(path, wanted.state),
+                    Err(error @ (Error::ConnectionLoss | Error::Timeout)) => {
+                        *entry = Entry::Unsure(mark);
+                        return Err(error);
+                    }
+                    Err(error) => {
+                        self.maybe_there.send_replace(false);
+                        return Err(error);
+                    }
+                }
+                Ok(true)
+            }
+            Entry::There { path, .. } if !wanted.registered => {
+                match self.client.delete(path, None).await {
+                    Ok(()) | Err(Error::NoNode) => {}
+                    Err(error) => return Err(error),
+                }
+                tracing::info!(path, "deregistered");
+                *entry = self.gone();
+                Ok(true)
+            }
+            Entry::There { path, state } if *state != wanted.state => {
+                match self.client.set_data(path, &self.data(wanted.state)?, None).await {
+                    Ok(_) => {
+                        *state = wanted.state;
+                        self.statuses.send_modify(|status| status.state = Some(wanted.state));
+                    }
+                    Err(Error::NoNode) => *entry = self.gone(),
+                    Err(error) => return Err(error),
+                }
+                Ok(true)
+            }
+            Entry::None | Entry::There { .. } => Ok(false),
+        }
+    }
+
+    /// Looks whether the entry is still there. The service or an operator may have taken it.
+    async fn verify(&self, entry: &mut Entry) -> Result<(), Error> {
+        if let Entry::There { path, .. } = entry
+            && self.client.check_stat(path).await?.is_none()
+        {
+            tracing::warn!(path, "own entry was deleted by somebody else; registering again");
+            *entry = self.gone();
+            // Whoever deletes it again and again is not followed at full speed.
+            tokio::time::sleep(super::Backoff::new().next()).await;
+        }
+        Ok(())
+    }
+
+    /// Creates the entry, and its parents where they are missing. The name imitates the original's, whose library
+    /// protects sequential nodes by a random mark in the name.
+    async fn create(&self, mark: &str, state: State) -> Result<String, Error> {
+        let parents = CreateMode::Persistent.with_acls(Acls::anyone_all());
+        let own = CreateMode::EphemeralSequential.with_acls(Acls::anyone_all());
+        let Registration { address, port, .. } = self.own;
+        // Nothing of the address may divide the path.
+        let address = unbracketed(address).replace('/', "_");
+        let prefix = format!("{}/_c_{mark}-{address}:{port}", self.paths.members);
+        let data = self.data(state)?;
+        let created = match self.client.create(&prefix, &data, &own).await {
+            Err(Error::NoNode) => {
+                self.client.mkdir(&self.paths.members, &parents).await?;
+                self.client.create(&prefix, &data, &own).await?
+            }
+            created => created?,
+        };
+        let path = format!("{prefix}{}", created.1);
+        self.counters.registrations.add(1);
+        tracing::info!(path, "registered");
+        Ok(path)
+    }
+
+    async fn find(&self, mark: &str) -> Result<Option<String>, Error> {
+        let names = match self.client.list_children(&self.paths.members).await {
+            Err(Error::NoNode) => Vec::new(),
+            names => names?,
+        };
+        Ok(names
+            .into_iter()
+            .find(|name| name.contains(mark))
+            .map(|name| format!("{}/{name}", self.paths.members)))
+    }
+
+    fn data(&self, state: State) -> Result<Vec<u8>, Error> {
+        data::encode(self.own, state).map_err(|error| Error::UnexpectedError(error.to_string()))
+    }
+
+    fn there(&self, path: String, state: State) -> Entry {
+        self.name.send_replace(path.rsplit('/').next().map(str::to_owned));
+        self.statuses.send_modify(|status| {
+            status.registered = true;
+            status.state = Some(state);
+            status.path = Some(path.clone());
+            status.last_error = None;
+        });
+        Entry::There { path, state }
+    }
+
+    fn gone(&self) -> Entry {
+        self.maybe_there.send_replace(false);
+        self.name.send_replace(None);
+        self.statuses.send_modify(|status| {
+            status.registered = false;
+            status.state = None;
+            status.path = None;
+        });
+        Entry::None
+    }
+}
