@@ -1,8 +1,31 @@
 //! The configuration of an agent. [`AgentConfig`] is what the rest of the program reads: plain data, validated.
+//! [`load`] makes one out of its layers, driven by one table, [`KEYS`], from which flags, variables, help and
+//! documentation follow too.
 
+mod across;
+mod draft;
 pub mod duration;
+mod error;
+mod file;
 mod host_port;
+mod key;
+mod keys;
+mod load;
 mod model;
+mod near;
+mod parse;
+mod rate;
+mod raw;
+mod reference;
+mod show;
 
+pub use error::{ConfigError, ConfigErrors};
 pub use host_port::{HostPort, parse_host, parse_port};
+pub use key::{Key, Original};
+pub use keys::{KEYS, ORIGINALS, key};
+pub use load::{Inputs, Loaded, Setting, load};
 pub use model::{AgentConfig, Encoding, Kafka, Log, LogFormat, Membership, Sink, TcpMethod, Timing, ZooKeeper};
+pub use rate::{Stretch, stretch};
+pub use raw::{Raw, Source};
+pub use reference::reference;
+pub use show::show;

@@ -1,0 +1,123 @@
+//! What no key can check or decide alone.
+
+use super::host_port::HostPort;
+use super::keys::key;
+use super::load::{Layers, Setting};
+use super::raw::{Raw, Source};
+
+/// Completes and checks the draft once every layer is on it.
+pub(super) fn check(layers: &mut Layers<'_>) {
+    node(layers);
+    membership(layers);
+    advertise(layers);
+    source_ports(layers);
+    topics(layers);
+}
+
+fn is_default(layers: &Layers<'_>, path: &str) -> bool {
+    layers
+        .settings
+        .get(path)
+        .is_none_or(|setting| setting.source == Source::Default)
+}
+
+fn source(layers: &Layers<'_>, path: &str) -> String {
+    match layers.settings.get(path).map(|setting| &setting.source) {
+        Some(Source::Variable(name)) => format!("variable {name}"),
+        Some(source) => source.to_string(),
+        None => Source::Default.to_string(),
+    }
+}
+
+fn fail(layers: &mut Layers<'_>, path: &str, reason: &str) {
+    let Some(key) = key(path) else { return };
+    let value = layers.settings.get(path).and_then(|setting| setting.raw.shown());
+    let origin = source(layers, path);
+    layers.fail(key, value, &origin, reason.to_owned());
+}
+
+/// Replaces a default by what follows from other keys; its source stays `default`.
+fn derive(layers: &mut Layers<'_>, path: &'static str, text: String) {
+    layers.settings.insert(
+        path,
+        Setting {
+            raw: Raw::Text(text),
+            source: Source::Default,
+        },
+    );
+}
+
+fn node(layers: &mut Layers<'_>) {
+    if layers.draft.node.is_empty() && !layers.failed.contains("node") {
+        fail(layers, "node", "not set, and the host's name can't be found out");
+    }
+}
+
+fn membership(layers: &mut Layers<'_>) {
+    if layers.failed.contains("membership") || layers.failed.contains("peers") {
+        return;
+    }
+    if layers.draft.peers.is_some() && is_default(layers, "membership") {
+        layers.draft.file_membership = true;
+        derive(layers, "membership", "file".to_owned());
+    }
+    match (layers.draft.file_membership, &layers.draft.peers) {
+        (true, None) => fail(layers, "peers", "not set, but membership is file"),
+        (false, Some(_)) => layers
+            .warnings
+            .push("peers is ignored: membership is zookeeper".to_owned()),
+        _ => {}
+    }
+}
+
+/// Who says only where to listen is reached there. The original's variables are left their own meaning: it registers
+/// `localhost` unless told otherwise.
+fn advertise(layers: &mut Layers<'_>) {
+    const ORIGINAL: &str = "REGISTER_";
+    let of_original = |source: &Source| matches!(source, Source::Variable(name) if name.starts_with(ORIGINAL));
+    let by_original = layers
+        .settings
+        .get("listen")
+        .is_some_and(|setting| of_original(&setting.source));
+    if !is_default(layers, "advertise") || is_default(layers, "listen") || by_original {
+        return;
+    }
+    let Some(listen) = layers.draft.listen.clone() else {
+        return;
+    };
+    let everywhere = listen
+        .host
+        .parse::<std::net::IpAddr>()
+        .is_ok_and(|address| address.is_unspecified());
+    let advertise = if everywhere {
+        HostPort::new("localhost", listen.port)
+    } else {
+        listen
+    };
+    derive(layers, "advertise", advertise.to_string());
+    layers.draft.advertise = Some(advertise);
+}
+
+fn source_ports(layers: &mut Layers<'_>) {
+    if layers.failed.contains("source_ports") || layers.failed.contains("source_port_range") {
+        return;
+    }
+    let Some((first, last)) = layers.draft.source_port_range else {
+        return;
+    };
+    let room = u32::from(last - first) + 1;
+    if room < u32::from(layers.draft.source_ports) {
+        let reason = format!(
+            "holds {room} ports, fewer than source_ports = {}",
+            layers.draft.source_ports
+        );
+        fail(layers, "source_port_range", &reason);
+    }
+}
+
+fn topics(layers: &mut Layers<'_>) {
+    let failed = layers.failed.contains("kafka.topic") || layers.failed.contains("kafka.summary_topic");
+    if !failed && layers.draft.kafka.topic == layers.draft.kafka.summary_topic {
+        fail(layers, "kafka.summary_topic", "the same as kafka.topic");
+    }
+}
