@@ -1,0 +1,264 @@
+//! TCP probes by `connect()`, for hosts where raw sockets aren't permitted: no privilege, more CPU, and the kernel's own
+//! measure of the handshake (`tcpi_rtt`, microseconds) in place of packet stamps.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use dt_probe::Mono;
+use libc::c_int;
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::clock::mono;
+use crate::sys;
+
+/// Events taken by one `epoll_wait`.
+const EVENTS: usize = 64;
+/// `tcpi_rtt` and `tcpi_total_retrans` in `struct tcp_info` [linux/tcp.h], both 32 bits.
+const TCPI_RTT: usize = 68;
+const TCPI_TOTAL_RETRANS: usize = 100;
+
+/// A finished attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connected {
+    /// The key it was started with.
+    pub key: u32,
+    /// The port it came from; 0 where it got none.
+    pub source_port: u16,
+    /// How it ended.
+    pub result: ConnectOutcome,
+}
+
+/// How a connection attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectOutcome {
+    /// The handshake succeeded.
+    Established {
+        /// SYN to SYN-ACK by the kernel's clock, in nanoseconds, to the microsecond. Means nothing where `retransmitted`.
+        rtt_ns: u64,
+        /// From before `connect()` to when this program saw it succeed, in nanoseconds.
+        user_rtt_ns: u64,
+        /// Whether the SYN had to be sent again: the first one was lost.
+        retransmitted: bool,
+    },
+    /// Answered with RST.
+    Refused,
+    /// No route, or an ICMP error came back.
+    Unreachable,
+    /// The attempt couldn't be made, by its errno: `EMFILE` (out of descriptors), `EADDRNOTAVAIL` (out of ports),
+    /// `EBUSY` (the table has no room for this key)...
+    Failed(c_int),
+}
+
+impl ConnectOutcome {
+    fn of(errno: c_int) -> ConnectOutcome {
+        match errno {
+            libc::ECONNREFUSED => ConnectOutcome::Refused,
+            libc::ENETUNREACH
+            | libc::EHOSTUNREACH
+            | libc::ENETDOWN
+            | libc::EHOSTDOWN
+            | libc::ENOPROTOOPT
+            | libc::EACCES => ConnectOutcome::Unreachable,
+            other => ConnectOutcome::Failed(other),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Attempt {
+    key: u32,
+    source_port: u16,
+    started: Mono,
+    socket: Socket,
+}
+
+/// Connection attempts under way, each in a slot of a table of fixed size.
+///
+/// An attempt that nobody answers stays until it is cancelled; that is for whoever keeps the time-outs. Connections end with RST, so
+/// that none of them lingers in TIME_WAIT and uses up the host's ports.
+#[derive(Debug)]
+pub struct Connector {
+    epoll: Epoll,
+    attempts: Box<[Option<Attempt>]>,
+    events: [EpollEvent; EVENTS],
+    in_flight: usize,
+}
+
+impl Connector {
+    /// A table for `capacity` attempts at once, rounded up to a power of two, at most 2^20. The keys in flight at one time must
+    /// differ modulo that, as consecutive numbers do. Each attempt needs a descriptor: see [`raise_file_limit`](crate::rights::raise_file_limit).
+    ///
+    /// # Errors
+    /// Where the kernel gives no epoll descriptor.
+    pub fn new(capacity: usize) -> io::Result<Connector> {
+        let capacity = capacity.clamp(1, 1 << 20).next_power_of_two();
+        Ok(Connector {
+            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            attempts: std::iter::repeat_with(|| None).take(capacity).collect(),
+            events: [EpollEvent::empty(); EVENTS],
+            in_flight: 0,
+        })
+    }
+
+    /// Attempts under way.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// Starts connecting.
+    ///
+    /// # Errors
+    /// How it ended, where it did so at once: never [`ConnectOutcome::Established`].
+    pub fn start(&mut self, key: u32, destination: SocketAddr) -> Result<(), ConnectOutcome> {
+        self.start_from(key, destination, None)
+    }
+
+    /// Starts connecting from a source address of this host.
+    ///
+    /// # Errors
+    /// As for [`start`](Connector::start).
+    pub fn start_from(
+        &mut self,
+        key: u32,
+        destination: SocketAddr,
+        source: Option<IpAddr>,
+    ) -> Result<(), ConnectOutcome> {
+        let slot = self.slot(key);
+        if self.attempts[slot].is_some() {
+            return Err(ConnectOutcome::Failed(libc::EBUSY));
+        }
+        let attempt = self
+            .connect(key, slot, destination, source)
+            .map_err(|error| ConnectOutcome::of(sys::errno(&error)))?;
+        self.attempts[slot] = Some(attempt);
+        self.in_flight += 1;
+        Ok(())
+    }
+
+    fn connect(&self, key: u32, slot: usize, destination: SocketAddr, source: Option<IpAddr>) -> io::Result<Attempt> {
+        let kind = Type::STREAM.nonblocking().cloexec();
+        let socket = Socket::new(Domain::for_address(destination), kind, Some(Protocol::TCP))?;
+        socket.set_linger(Some(Duration::ZERO))?;
+        if let Some(source) = source {
+            // The port is chosen by connect(), which needs it free for this destination only.
+            sys::set_int(socket.as_fd(), libc::SOL_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)?;
+            socket.bind(&SocketAddr::new(source, 0).into())?;
+        }
+        let started = mono();
+        match socket.connect(&destination.into()) {
+            Ok(()) => {}
+            Err(error) if sys::errno(&error) == libc::EINPROGRESS => {}
+            Err(error) => return Err(error),
+        }
+        // Now, for a refused socket loses its port.
+        let source_port = socket.local_addr()?.as_socket().map_or(0, |address| address.port());
+        // An established socket is writable too, so poll() sees it however early it was.
+        self.epoll
+            .add(&socket, EpollEvent::new(EpollFlags::EPOLLOUT, slot as u64))?;
+        Ok(Attempt {
+            key,
+            source_port,
+            started,
+            socket,
+        })
+    }
+
+    /// Tells every attempt that has ended; doesn't wait. Returns how many.
+    ///
+    /// # Errors
+    /// An error of the epoll descriptor itself.
+    pub fn poll(&mut self, report: &mut impl FnMut(Connected)) -> io::Result<usize> {
+        let mut reported = 0;
+        loop {
+            let count = match self.epoll.wait(&mut self.events, EpollTimeout::ZERO) {
+                Ok(count) => count,
+                Err(Errno::EINTR) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            for index in 0..count {
+                let slot = usize::try_from(self.events[index].data()).unwrap_or(usize::MAX);
+                let Some(attempt) = self.attempts.get_mut(slot).and_then(Option::take) else {
+                    continue;
+                };
+                self.in_flight -= 1;
+                let Attempt {
+                    key,
+                    source_port,
+                    started,
+                    socket,
+                } = attempt;
+                if let Some(result) = outcome(&socket, started) {
+                    report(Connected {
+                        key,
+                        source_port,
+                        result,
+                    });
+                    reported += 1;
+                }
+            }
+            if count < EVENTS {
+                return Ok(reported);
+            }
+        }
+    }
+
+    /// Gives an attempt up; nothing will be told of it. Returns whether there was one.
+    pub fn cancel(&mut self, key: u32) -> bool {
+        let slot = self.slot(key);
+        let cancelled = self.attempts[slot].take_if(|attempt| attempt.key == key).is_some();
+        self.in_flight -= usize::from(cancelled);
+        cancelled
+    }
+
+    fn slot(&self, key: u32) -> usize {
+        key as usize & (self.attempts.len() - 1)
+    }
+}
+
+impl AsFd for Connector {
+    /// Readable when an attempt has ended.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.0.as_fd()
+    }
+}
+
+/// How an attempt ended. `None` where the kernel gave up sending SYNs (`ETIMEDOUT`): nobody answered, and the probe's
+/// own time-out, if it should be later, is to find that.
+fn outcome(socket: &Socket, started: Mono) -> Option<ConnectOutcome> {
+    let error = socket.take_error().unwrap_or_else(Some);
+    match error.as_ref().map(sys::errno) {
+        // Established and ended by the peer at once: the handshake was complete all the same.
+        None | Some(libc::ECONNRESET | libc::EPIPE) => Some(established(socket, started)),
+        Some(libc::ETIMEDOUT) => None,
+        Some(errno) => Some(ConnectOutcome::of(errno)),
+    }
+}
+
+fn established(socket: &Socket, started: Mono) -> ConnectOutcome {
+    let user_rtt_ns = mono().since(started);
+    let mut info = [0; TCPI_TOTAL_RETRANS + 4];
+    let length = match sys::get_option(socket.as_fd(), libc::SOL_TCP, libc::TCP_INFO, &mut info) {
+        Ok(length) => length,
+        Err(error) => return ConnectOutcome::Failed(sys::errno(&error)),
+    };
+    let field = |at: usize| {
+        info[..length]
+            .get(at..)?
+            .first_chunk()
+            .map(|value| u32::from_ne_bytes(*value))
+    };
+    match (field(TCPI_RTT), field(TCPI_TOTAL_RETRANS)) {
+        (Some(micros), Some(retransmissions)) => ConnectOutcome::Established {
+            rtt_ns: u64::from(micros) * 1_000,
+            user_rtt_ns,
+            retransmitted: retransmissions > 0,
+        },
+        // No Linux that this can run on is that old.
+        _ => ConnectOutcome::Failed(libc::ENOPROTOOPT),
+    }
+}

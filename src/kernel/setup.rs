@@ -1,0 +1,256 @@
+//! From what is wanted to a lane with its sockets: opens what this host permits, warms it up, and says what was obtained.
+
+use std::io;
+use std::ops::RangeInclusive;
+
+use dt_probe::{Clock, ConfigError, Lane, LaneConfig, Method, Mode, Mono, ProbeKind, Protocol, capacity_for};
+
+use crate::address::Family;
+use crate::channel::PacketChannel;
+use crate::connect::Connector;
+use crate::errors::{OpenError, PortsError};
+use crate::features::Features;
+use crate::ports::SourcePorts;
+use crate::thread::{Setup, Shell};
+
+/// What is wanted of a lane, whatever it probes by.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// For how long and how often.
+    pub mode: Mode,
+    /// How long a reply is waited for, nanoseconds.
+    pub timeout_ns: u64,
+    /// The most probes per second.
+    pub rate: u32,
+    /// The most slots for probes in flight and remembered; fewer are taken where rate and time-out need fewer.
+    pub slots: u32,
+    /// Orders the targets: different on every host.
+    pub seed: u64,
+    /// Nanoseconds from the start to the first probe.
+    pub phase_start: u64,
+    /// What the kernel may be asked for.
+    pub features: Features,
+}
+
+/// How TCP is to be probed.
+#[derive(Clone, Debug)]
+pub struct Tcp {
+    /// `None`: [`Method::Syn`] where raw sockets are permitted, else [`Method::Connect`].
+    pub method: Option<Method>,
+    /// Source ports of SYN probes.
+    pub source_ports: u16,
+    /// Where the source ports are searched; `None` lets this host's settings decide.
+    pub range: Option<RangeInclusive<u16>>,
+}
+
+/// A lane with its sockets, ready to be probed with.
+pub struct Ready {
+    /// For [`spawn`](crate::thread::spawn).
+    pub setup: Setup,
+    /// How it probes.
+    pub method: Method,
+    /// The best clock that requests are stamped with.
+    pub tx: Clock,
+    /// The best clock that replies are stamped with.
+    pub rx: Clock,
+    /// What was obtained and what had to be done without, a line each, for the log.
+    pub notes: Vec<String>,
+}
+
+/// Why a probe kind can't be measured on this host.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// A socket was refused.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// No source ports.
+    #[error(transparent)]
+    Ports(#[from] PortsError),
+    /// The lane's settings are out of range.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The connector could not be made.
+    #[error("cannot set up TCP by connect(): {0}")]
+    Connect(io::Error),
+}
+
+/// A lane of ICMP echoes with `payload_bytes` of payload.
+///
+/// # Errors
+/// [`SetupError`] where neither IP version can be had; the error is that of IPv4.
+pub fn icmp(wanted: &Wanted, payload_bytes: u16, now: Mono) -> Result<Ready, SetupError> {
+    let mut notes = Vec::new();
+    let asked = rand::random();
+    let v4 = warmed(PacketChannel::echo(Family::V4, asked, &wanted.features), &mut notes);
+    let identifier = v4.as_ref().map_or(asked, PacketChannel::identifier);
+    let v6 = warmed(
+        PacketChannel::echo(Family::V6, identifier, &wanted.features),
+        &mut notes,
+    );
+    // A datagram socket whose identifier somebody else holds gets another one; a lane has one only.
+    let v6 = v6.and_then(|v6| {
+        if v6.identifier() == identifier || v4.is_err() {
+            return Ok(v6);
+        }
+        notes.push("ICMP over IPv6: the identifier is taken, IPv6 isn't probed".to_owned());
+        Err(OpenError::SwitchedOff {
+            what: "ICMP",
+            family: Family::V6,
+        })
+    });
+    let identifier = v4
+        .as_ref()
+        .or(v6.as_ref())
+        .map_or(identifier, PacketChannel::identifier);
+    packets(
+        wanted,
+        ProbeKind::Icmp,
+        Method::Echo,
+        Protocol::Echo {
+            identifier,
+            payload_bytes,
+        },
+        (v4, v6),
+        None,
+        notes,
+        now,
+    )
+}
+
+/// A lane of TCP probes.
+///
+/// # Errors
+/// [`SetupError`] where the method can't be had, or none can.
+pub fn tcp(wanted: &Wanted, tcp: &Tcp, now: Mono) -> Result<Ready, SetupError> {
+    match tcp.method {
+        Some(Method::Connect) => connect(wanted, Vec::new(), now),
+        Some(_) => syn(wanted, tcp, now),
+        None => match syn(wanted, tcp, now) {
+            Err(refused) => connect(wanted, vec![format!("TCP is probed by connect(): {refused}")], now),
+            ready => ready,
+        },
+    }
+}
+
+fn syn(wanted: &Wanted, tcp: &Tcp, now: Mono) -> Result<Ready, SetupError> {
+    if !wanted.features.syn() {
+        return Err(OpenError::SwitchedOff {
+            what: "TCP SYN",
+            family: Family::V4,
+        }
+        .into());
+    }
+    let ports = SourcePorts::reserve(tcp.source_ports, tcp.range.clone())?;
+    let mut notes = Vec::new();
+    let v4 = warmed(PacketChannel::tcp(Family::V4, &ports, &wanted.features), &mut notes);
+    let v6 = warmed(PacketChannel::tcp(Family::V6, &ports, &wanted.features), &mut notes);
+    let protocol = Protocol::Syn {
+        ports: ports.ports().collect(),
+    };
+    packets(
+        wanted,
+        ProbeKind::Tcp,
+        Method::Syn,
+        protocol,
+        (v4, v6),
+        Some(ports),
+        notes,
+        now,
+    )
+}
+
+fn connect(wanted: &Wanted, notes: Vec<String>, now: Mono) -> Result<Ready, SetupError> {
+    // Each attempt holds a descriptor, so what counts is what may be in flight, not what is remembered.
+    let limit = crate::rights::raise_file_limit().unwrap_or(1024);
+    let slots = slots(wanted).min(u32::try_from(limit / 2).unwrap_or(u32::MAX)).max(1);
+    let connector = Connector::new(slots as usize).map_err(SetupError::Connect)?;
+    let lane = Lane::new(config(wanted, Protocol::Connect, slots, (false, false)), now)?;
+    let setup = Setup {
+        kind: ProbeKind::Tcp,
+        lane,
+        shell: Shell::Connect(connector),
+    };
+    Ok(Ready {
+        setup,
+        method: Method::Connect,
+        tx: Clock::Kernel,
+        rx: Clock::Kernel,
+        notes,
+    })
+}
+
+type Families = (Result<PacketChannel, OpenError>, Result<PacketChannel, OpenError>);
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the one place where what both packet lanes have in common is joined"
+)]
+fn packets(
+    wanted: &Wanted,
+    kind: ProbeKind,
+    method: Method,
+    protocol: Protocol,
+    (v4, v6): Families,
+    ports: Option<SourcePorts>,
+    notes: Vec<String>,
+    now: Mono,
+) -> Result<Ready, SetupError> {
+    let (v4, v6) = match (v4, v6) {
+        (Err(refused), Err(_)) => return Err(refused.into()),
+        (v4, v6) => (v4.ok(), v6.ok()),
+    };
+    let detected = || v4.iter().chain(v6.iter()).map(PacketChannel::detected);
+    let tx = detected().all(|d| d.tx_stamps.is_some());
+    let rx = detected().all(|d| d.rx_stamps);
+    // Replies and stamps wait in the receive buffer until the next turn: no more may be in flight than it holds.
+    let lane = Lane::new(config(wanted, protocol, slots(wanted), (tx, rx)), now)?;
+    let setup = Setup {
+        kind,
+        lane,
+        shell: Shell::Packets { v4, v6, ports },
+    };
+    let clock = |stamped| if stamped { Clock::Kernel } else { Clock::User };
+    Ok(Ready {
+        setup,
+        method,
+        tx: clock(tx),
+        rx: clock(rx),
+        notes,
+    })
+}
+
+/// Warms a channel up and notes what it is, or why it isn't.
+fn warmed(opened: Result<PacketChannel, OpenError>, notes: &mut Vec<String>) -> Result<PacketChannel, OpenError> {
+    let mut channel = opened.inspect_err(|refused| notes.push(refused.to_string()))?;
+    match channel.warm_up() {
+        Ok(true) => {}
+        Ok(false) => notes.push(format!(
+            "{}: loopback gave no stamped answer",
+            channel.detected().purpose
+        )),
+        Err(error) => notes.push(format!("{}: warming up failed: {error}", channel.detected().purpose)),
+    }
+    notes.push(channel.detected().to_string());
+    Ok(channel)
+}
+
+fn slots(wanted: &Wanted) -> u32 {
+    capacity_for(wanted.rate, wanted.timeout_ns).min(wanted.slots)
+}
+
+fn config(wanted: &Wanted, protocol: Protocol, capacity: u32, (tx_stamps, rx_stamps): (bool, bool)) -> LaneConfig {
+    LaneConfig {
+        protocol,
+        mode: wanted.mode,
+        timeout_ns: wanted.timeout_ns,
+        rate: wanted.rate,
+        capacity,
+        // From the thread's generator, a CSPRNG seeded by the operating system.
+        key: rand::random(),
+        seed: wanted.seed,
+        tx_stamps,
+        rx_stamps,
+        phase_start: wanted.phase_start,
+        first_sequence: 0,
+    }
+}

@@ -1,0 +1,342 @@
+//! One lane at work: the lane that decides, joined to the sockets that carry it out.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use dt_probe::{Arrival, ConnectOutcome, Lane, LaneStats, Mono, ProbeKind, SendFailure};
+use rtrb::Producer;
+
+use super::{BATCHES_PER_TURN, READS_PER_TURN, ROOM, Report, Setup, Shell};
+use crate::batch::{BATCH, Batch, LONGEST_PACKET, SendOutcome};
+use crate::channel::PacketChannel;
+use crate::clock::Clocks;
+use crate::connect;
+use crate::queued::{Queued, StampKey};
+
+/// A lane at work.
+pub(super) struct Running {
+    pub(super) kind: ProbeKind,
+    pub(super) lane: Lane,
+    shell: Shell,
+    v4_batch: Batch,
+    v6_batch: Batch,
+    /// Where the lane writes a packet before its family, and so its batch, is known.
+    scratch: Box<[u8; LONGEST_PACKET]>,
+    /// Turns that found the socket buffer so full that transmit stamps may have been dropped.
+    pub(super) overflows: u64,
+}
+
+impl Running {
+    pub(super) fn new(setup: Setup) -> Running {
+        Running {
+            kind: setup.kind,
+            lane: setup.lane,
+            shell: setup.shell,
+            v4_batch: Batch::new(),
+            v6_batch: Batch::new(),
+            scratch: Box::new([0; LONGEST_PACKET]),
+            overflows: 0,
+        }
+    }
+
+    fn channels(&self) -> impl Iterator<Item = &PacketChannel> {
+        match &self.shell {
+            Shell::Packets { v4, v6, .. } => v4.iter().chain(v6.iter()),
+            Shell::Connect(_) => None.iter().chain(None.iter()),
+        }
+    }
+
+    pub(super) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let connector = match &self.shell {
+            Shell::Connect(connector) => Some(connector.as_fd()),
+            Shell::Packets { .. } => None,
+        };
+        self.channels().map(AsFd::as_fd).chain(connector)
+    }
+
+    /// For the thread's counters: the lane's own, its probes in flight, drops and overflows.
+    pub(super) fn counters(&self) -> (LaneStats, usize, u64, u64) {
+        let drops = self.channels().map(PacketChannel::drops).sum();
+        (self.lane.stats(), self.lane.in_flight(), drops, self.overflows)
+    }
+
+    /// Without receive stamps, or with `connect()`, a reply's time is when this program sees it.
+    pub(super) fn needs_wake_ups(&self) -> bool {
+        match &self.shell {
+            Shell::Connect(_) => true,
+            Shell::Packets { .. } => self.channels().any(|c| !c.detected().rx_stamps),
+        }
+    }
+
+    /// One turn: receive, errors, settle, expire, send. True where there is more to send at once.
+    pub(super) fn turn(&mut self, clocks: &mut Clocks, meant: Mono, outbox: &mut Producer<Report>) -> bool {
+        match &self.shell {
+            Shell::Packets { .. } => self.read_packets(clocks, meant, outbox),
+            Shell::Connect(_) => self.read_connects(clocks, outbox),
+        }
+        self.expire(clocks.read().mono, outbox);
+        let more = self.send(clocks, outbox);
+        self.drain_events(outbox);
+        more
+    }
+
+    fn read_packets(&mut self, clocks: &mut Clocks, meant: Mono, outbox: &mut Producer<Report>) {
+        let Running {
+            kind,
+            lane,
+            shell: Shell::Packets { v4, v6, .. },
+            overflows,
+            ..
+        } = self
+        else {
+            return;
+        };
+        for channel in [v4, v6].into_iter().flatten() {
+            // Half of the buffer in use when we come to read it: stamps may have been dropped, of which the kernel
+            // tells nothing.
+            if channel.memory().is_some_and(|(used, limit)| used > limit / 2) {
+                *overflows += 1;
+                lane.note_stamp_overflow();
+            }
+            for _ in 0..READS_PER_TURN {
+                if outbox.slots() < ROOM {
+                    break;
+                }
+                let Ok(read) = receive(channel, lane, clocks, meant) else {
+                    break;
+                };
+                drain(*kind, lane, outbox);
+                if read < BATCH {
+                    break;
+                }
+            }
+            for _ in 0..READS_PER_TURN {
+                let now = clocks.read().mono;
+                let Ok(read) = channel.receive_errors(&mut |item| match item {
+                    Queued::TxStamp {
+                        key: StampKey::Id(key),
+                        stamp,
+                        clock,
+                    } => lane.handle_tx_stamp(key, stamp, clock),
+                    Queued::TxStamp {
+                        key: StampKey::Packet { bytes, destination },
+                        stamp,
+                        clock,
+                    } => {
+                        lane.handle_tx_stamp_packet(bytes, destination, stamp, clock);
+                    }
+                    Queued::IcmpError { bytes, destination, .. } => lane.handle_icmp_error(bytes, destination, now),
+                    Queued::Other => {}
+                }) else {
+                    break;
+                };
+                drain(*kind, lane, outbox);
+                if read < BATCH {
+                    break;
+                }
+            }
+        }
+        lane.settle(clocks.read().mono);
+        drain(*kind, lane, outbox);
+    }
+
+    fn read_connects(&mut self, clocks: &mut Clocks, outbox: &mut Producer<Report>) {
+        let Running {
+            kind,
+            lane,
+            shell: Shell::Connect(connector),
+            ..
+        } = self
+        else {
+            return;
+        };
+        let now = clocks.read().mono;
+        for _ in 0..READS_PER_TURN {
+            let Ok(read) = connector.poll(&mut |done| {
+                lane.handle_connected(done.key, outcome_of(done.result), done.source_port, now);
+            }) else {
+                break;
+            };
+            drain(*kind, lane, outbox);
+            if read < BATCH {
+                break;
+            }
+        }
+    }
+
+    fn expire(&mut self, now: Mono, outbox: &mut Producer<Report>) {
+        let Running { lane, shell, .. } = self;
+        lane.handle_timeout(now, &mut |key| {
+            if let Shell::Connect(connector) = shell {
+                connector.cancel(key);
+            }
+        });
+        self.drain_events(outbox);
+    }
+
+    fn send(&mut self, clocks: &mut Clocks, outbox: &mut Producer<Report>) -> bool {
+        match &self.shell {
+            Shell::Packets { .. } => self.send_packets(clocks, outbox),
+            Shell::Connect(_) => self.start_connects(clocks, outbox),
+        }
+    }
+
+    fn send_packets(&mut self, clocks: &mut Clocks, outbox: &mut Producer<Report>) -> bool {
+        for _ in 0..BATCHES_PER_TURN {
+            if outbox.slots() < ROOM || !self.send_batch(clocks) {
+                return false;
+            }
+            drain(self.kind, &mut self.lane, outbox);
+        }
+        true
+    }
+
+    /// Fills one batch and sends it. True where the lane filled it and the kernel took it: there may be more to send.
+    fn send_batch(&mut self, clocks: &mut Clocks) -> bool {
+        let Running {
+            lane,
+            shell: Shell::Packets { v4, v6, .. },
+            v4_batch,
+            v6_batch,
+            scratch,
+            ..
+        } = self
+        else {
+            return false;
+        };
+        let now = clocks.read().mono;
+        let mut polled = 0;
+        while polled < BATCH {
+            let Some(transmit) = lane.poll_transmit(now, &mut scratch[..]) else {
+                break;
+            };
+            polled += 1;
+            let batch = if transmit.destination.is_ipv4() {
+                &mut *v4_batch
+            } else {
+                &mut *v6_batch
+            };
+            batch.next_buffer()[..transmit.len].copy_from_slice(&scratch[..transmit.len]);
+            // There is room: a batch holds as many as are polled, and no packet is longer than the scratch buffer.
+            batch.commit(transmit.key, transmit.destination, transmit.source, transmit.len);
+        }
+        // Only the newest probes can be taken back, the newest first; with both families in the batch it isn't known
+        // which of them are the newest.
+        let may_return = v4_batch.is_empty() || v6_batch.is_empty();
+        let took_all = send_family(v4.as_mut(), v4_batch, lane, clocks, may_return)
+            & send_family(v6.as_mut(), v6_batch, lane, clocks, may_return);
+        polled == BATCH && took_all
+    }
+
+    fn start_connects(&mut self, clocks: &mut Clocks, outbox: &mut Producer<Report>) -> bool {
+        let Running {
+            kind,
+            lane,
+            shell: Shell::Connect(connector),
+            scratch,
+            ..
+        } = self
+        else {
+            return false;
+        };
+        for _ in 0..BATCHES_PER_TURN * BATCH {
+            if outbox.slots() < ROOM {
+                return false;
+            }
+            let now = clocks.read();
+            let Some(transmit) = lane.poll_transmit(now.mono, &mut scratch[..]) else {
+                return false;
+            };
+            let started = connector.start(transmit.key, transmit.destination);
+            lane.handle_sent(transmit.key, now.mono, now.wall, now.epoch);
+            if let Err(at_once) = started {
+                lane.handle_connected(transmit.key, outcome_of(at_once), 0, now.mono);
+            }
+            drain(*kind, lane, outbox);
+        }
+        true
+    }
+
+    pub(super) fn drain_events(&mut self, outbox: &mut Producer<Report>) {
+        drain(self.kind, &mut self.lane, outbox);
+    }
+}
+
+/// Moves a lane's events to the ring. What finds no room stays with the lane, which sends nothing new until it fits.
+fn drain(kind: ProbeKind, lane: &mut Lane, outbox: &mut Producer<Report>) {
+    while !outbox.is_full() {
+        let Some(event) = lane.poll_event() else { break };
+        // There is room: this thread is the only producer.
+        let _ = outbox.push(Report::Event(kind, event));
+    }
+}
+
+/// One `recvmmsg`: each reply to the lane.
+fn receive(channel: &mut PacketChannel, lane: &mut Lane, clocks: &mut Clocks, meant: Mono) -> std::io::Result<usize> {
+    // Read after the call, once for the batch: what the program waits for is the call's return.
+    let mut reading = None;
+    channel.receive(&mut |packet| {
+        let now = *reading.get_or_insert_with(|| clocks.read());
+        let arrival = Arrival {
+            read_mono: now.mono,
+            read_wall: now.wall,
+            due_mono: meant,
+            epoch: now.epoch,
+            wall_minus_mono: now.wall_minus_mono,
+        };
+        lane.handle_packet(packet.bytes, packet.from, packet.stamp, arrival);
+    })
+}
+
+/// Sends a batch over its channel and tells the lane the outcomes. True where the kernel took all.
+fn send_family(
+    channel: Option<&mut PacketChannel>,
+    batch: &mut Batch,
+    lane: &mut Lane,
+    clocks: &mut Clocks,
+    may_return: bool,
+) -> bool {
+    if batch.is_empty() {
+        return true;
+    }
+    let now = clocks.read();
+    let Some(channel) = channel else {
+        // This host has no socket of the family: nothing can leave it.
+        for key in batch.keys() {
+            lane.handle_send_failed(key, SendFailure::Failed, now.mono);
+        }
+        batch.clear();
+        return true;
+    };
+    let mut took_all = true;
+    channel.send(batch, &mut |result| match result.outcome {
+        SendOutcome::Sent => lane.handle_sent(result.key, now.mono, now.wall, now.epoch),
+        SendOutcome::NoRoute => lane.handle_send_failed(result.key, SendFailure::Unreachable, now.mono),
+        SendOutcome::WouldBlock if may_return => {
+            took_all = false;
+            lane.handle_unsent(result.key);
+        }
+        SendOutcome::WouldBlock | SendOutcome::Failed(_) => {
+            took_all &= !matches!(result.outcome, SendOutcome::WouldBlock);
+            lane.handle_send_failed(result.key, SendFailure::Failed, now.mono);
+        }
+    });
+    took_all
+}
+
+/// The shell's words for how an attempt ended, in the core's.
+fn outcome_of(result: connect::ConnectOutcome) -> ConnectOutcome {
+    match result {
+        connect::ConnectOutcome::Established {
+            rtt_ns,
+            user_rtt_ns,
+            retransmitted,
+        } => ConnectOutcome::Established {
+            rtt_ns,
+            user_rtt_ns,
+            retransmitted,
+        },
+        connect::ConnectOutcome::Refused => ConnectOutcome::Refused,
+        connect::ConnectOutcome::Unreachable => ConnectOutcome::Unreachable,
+        connect::ConnectOutcome::Failed(_) => ConnectOutcome::Failed,
+    }
+}
