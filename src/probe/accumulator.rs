@@ -1,0 +1,161 @@
+//! What one target's probes came to within one window.
+
+use crate::event::{Event, Sample, What};
+use crate::kind::{Clock, Fate};
+use crate::samples::Samples;
+
+/// How many probes met which fate, and what else was seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Answered in time.
+    pub received: u64,
+    /// Left this host and unanswered at the time-out.
+    pub lost: u64,
+    /// Answered by RST.
+    pub refused: u64,
+    /// An ICMP error came back, or there was no route.
+    pub unreachable: u64,
+    /// Never left this host.
+    pub send_error: u64,
+    /// Replies after the time-out.
+    pub late: u64,
+    /// Repeated replies.
+    pub duplicate: u64,
+    /// Probes due but not sent.
+    pub skipped: u64,
+    /// Samples that had to fall back to a weaker clock.
+    pub fallbacks: u64,
+}
+
+impl Counts {
+    /// Probes whose fate was decided: the sum of the five fates.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.received + self.lost + self.refused + self.unreachable + self.send_error
+    }
+
+    fn fate(&mut self, fate: Fate) -> &mut u64 {
+        match fate {
+            Fate::Received => &mut self.received,
+            Fate::Lost => &mut self.lost,
+            Fate::Refused => &mut self.refused,
+            Fate::Unreachable => &mut self.unreachable,
+            Fate::SendError => &mut self.send_error,
+        }
+    }
+}
+
+/// What one source port saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// The source port.
+    pub port: u16,
+    /// Probes decided on it.
+    pub sent: u32,
+    /// Of those, lost.
+    pub lost: u32,
+}
+
+/// So many source ports are told apart in a window; the probes of further ones are counted, but in no flow.
+const MAX_FLOWS: usize = 4096;
+
+/// The sum of a target's events.
+#[derive(Clone, Debug, Default)]
+pub struct Accumulator {
+    counts: Counts,
+    clocks: Option<(Clock, Clock)>,
+    rtt: Samples,
+    host_delay: Samples,
+    /// Ascending by port.
+    flows: Vec<Flow>,
+}
+
+impl Accumulator {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new() -> Accumulator {
+        Accumulator::default()
+    }
+
+    /// The counts.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// The weakest clocks that stamped a request and a reply; `None` where nothing was received.
+    #[must_use]
+    pub fn clocks(&self) -> Option<(Clock, Clock)> {
+        self.clocks
+    }
+
+    /// Round-trip delays of the probes received.
+    #[must_use]
+    pub fn rtt(&self) -> &Samples {
+        &self.rtt
+    }
+
+    /// How long this host made its own program wait, of the same probes where that is known.
+    #[must_use]
+    pub fn host_delay(&self) -> &Samples {
+        &self.host_delay
+    }
+
+    /// The source ports used, ascending; empty where ports don't apply or aren't known.
+    #[must_use]
+    pub fn flows(&self) -> &[Flow] {
+        &self.flows
+    }
+
+    /// Adds an event. [`What::Gone`] says nothing about probes and changes nothing.
+    pub fn apply(&mut self, event: &Event) {
+        match event.what {
+            What::Received(sample) => {
+                self.decided(Fate::Received, event.source_port);
+                self.sample(&sample);
+            }
+            What::Failed(fate) => self.decided(fate, event.source_port),
+            What::Late => self.counts.late += 1,
+            What::Duplicate => self.counts.duplicate += 1,
+            What::Skipped(count) => self.counts.skipped += u64::from(count),
+            What::Gone => {}
+        }
+    }
+
+    /// Back to nothing, keeping the memory for another window like this one.
+    pub fn clear(&mut self) {
+        self.counts = Counts::default();
+        self.clocks = None;
+        self.rtt.clear();
+        self.host_delay.clear();
+        self.flows.clear();
+    }
+
+    fn decided(&mut self, fate: Fate, port: u16) {
+        *self.counts.fate(fate) += 1;
+        if port == 0 {
+            return;
+        }
+        let place = match self.flows.binary_search_by_key(&port, |flow| flow.port) {
+            Ok(place) => place,
+            Err(_) if self.flows.len() == MAX_FLOWS => return,
+            Err(place) => {
+                self.flows.insert(place, Flow { port, sent: 0, lost: 0 });
+                place
+            }
+        };
+        let flow = &mut self.flows[place];
+        flow.sent = flow.sent.saturating_add(1);
+        flow.lost = flow.lost.saturating_add(u32::from(fate == Fate::Lost));
+    }
+
+    fn sample(&mut self, sample: &Sample) {
+        self.counts.fallbacks += u64::from(sample.fallback);
+        self.rtt.record(sample.rtt_ns);
+        if let Some(delay) = sample.host_delay_ns {
+            self.host_delay.record(delay);
+        }
+        let (tx, rx) = self.clocks.unwrap_or((sample.tx, sample.rx));
+        self.clocks = Some((tx.min(sample.tx), rx.min(sample.rx)));
+    }
+}

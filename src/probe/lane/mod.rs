@@ -1,0 +1,395 @@
+//! One probe kind of this host: when to send what, what came back, what became of each probe.
+
+mod connect;
+mod error;
+mod expire;
+mod reply;
+mod stamp;
+mod stats;
+mod transmit;
+
+use std::collections::VecDeque;
+
+use crate::clocks::Stamps;
+use crate::config::{AddError, ConfigError, LaneConfig, Mode, Protocol, TargetSpec};
+use crate::cookie::Keyed;
+use crate::event::{Event, TargetId, What};
+use crate::kind::Fate;
+use crate::pace::Pace;
+use crate::ring::{Ring, Slot, State};
+use crate::schedule::{Pattern, Schedule};
+use crate::targets::{Ports, Presence, Target, Targets};
+use crate::time::{MILLISECOND, Mono, SECOND};
+
+pub use connect::ConnectOutcome;
+pub use reply::Arrival;
+pub use stats::LaneStats;
+pub use transmit::{SendFailure, Transmit};
+
+/// Events for which room is made at the start.
+const EVENTS: usize = 8192;
+/// With so many events waiting, no call makes more of its own accord: it goes on after they were taken.
+const EVENTS_ENOUGH: usize = EVENTS / 2;
+/// Probes handed out and not yet reported as sent, failed or unsent.
+const MAX_UNREPORTED: usize = 1024;
+/// When to look again where sending has to wait for something that has no due time.
+const WAIT: u64 = MILLISECOND;
+/// Lateness up to which probes are sent as they come; beyond it, what has piled up is sent at twice the usual rate.
+const ON_TIME: u64 = 20 * MILLISECOND;
+
+/// One probe kind of this host: its schedule, its probes in flight, its time-out. Knows no clock and no socket.
+///
+/// # Order of calls
+/// A driver with a raw socket and time stamps does this in every tick, with the time read anew as it goes:
+/// 1. [`handle_packet`](Lane::handle_packet) for every packet received;
+/// 2. from the error queue [`handle_tx_stamp`](Lane::handle_tx_stamp) (or
+///    [`handle_tx_stamp_packet`](Lane::handle_tx_stamp_packet)) and [`handle_icmp_error`](Lane::handle_icmp_error),
+///    until it is empty; then [`settle`](Lane::settle). A reply's stamp is in the queue before the reply, so whatever
+///    stamp is still missing then is lost, and its probe completes with the user's clock;
+/// 3. [`handle_timeout`](Lane::handle_timeout);
+/// 4. [`poll_transmit`](Lane::poll_transmit) until it gives `None` or the batch is full; for every probe polled,
+///    in order, [`handle_sent`](Lane::handle_sent) or [`handle_send_failed`](Lane::handle_send_failed); for those at
+///    the batch's end that the kernel didn't take, newest first, [`handle_unsent`](Lane::handle_unsent);
+/// 5. [`poll_event`](Lane::poll_event) until it gives `None`, also after each batch of packets within a tick;
+/// 6. sleep until [`next_wakeup`](Lane::next_wakeup); waking up to 20 ms late costs nothing.
+///
+/// With [`Protocol::Connect`] a probe polled is a connection to be started, [`handle_connected`](Lane::handle_connected)
+/// says how it ended, and there are no packets and stamps.
+///
+/// # What it promises
+/// Every probe sent ends in exactly one [`Fate`]: `stats().sent` is the number of fates reported plus
+/// [`in_flight`](Lane::in_flight) plus those abandoned. Each call takes constant time but for those that say
+/// otherwise, and nothing is allocated once the targets are there.
+///
+/// The queue of events has room for 8,192; calls that could make many stop at half of that and go on when called
+/// again, so packets have the other half to themselves. A driver that doesn't drain it loses late and repeated replies
+/// (counted in the statistics), never a fate.
+#[derive(Debug)]
+pub struct Lane {
+    protocol: Protocol,
+    counted: Option<u32>,
+    timeout: u64,
+    stamps: Stamps,
+    keyed: Keyed,
+    schedule: Schedule,
+    rate: Pace,
+    catch_up: Pace,
+    ring: Ring,
+    targets: Targets,
+    ports: Ports,
+    enabled: bool,
+    /// Probes polled and neither sent nor failed.
+    unreported: usize,
+    /// Probes given back unsent, to be sent next, the last one first.
+    returned: Vec<Returned>,
+    /// When to look again for a reason other than the schedule.
+    wait_until: Option<Mono>,
+    /// Answered probes whose transmit stamp is missing.
+    unsettled: Vec<u64>,
+    /// Probes before this one may have lost their transmit stamps to a full error queue.
+    suspect_before: u64,
+    /// Targets of a counted lane that have probes to send or in flight.
+    unfinished: usize,
+    events: VecDeque<Event>,
+    stats: LaneStats,
+}
+
+/// A probe that the kernel had no room for.
+#[derive(Clone, Copy, Debug)]
+struct Returned {
+    target: u32,
+    generation: u32,
+    polled: Mono,
+}
+
+impl Lane {
+    /// A lane without targets, its schedule starting at `now`.
+    ///
+    /// # Errors
+    /// Where a value of the configuration is out of range.
+    pub fn new(config: LaneConfig, now: Mono) -> Result<Lane, ConfigError> {
+        config.check()?;
+        let (pattern, period, counted) = match config.mode {
+            Mode::Continuous { period_ns } => (Pattern::Continuous, period_ns, None),
+            Mode::Counted { count, period_ns } => (Pattern::Waiting, period_ns, Some(count)),
+        };
+        let ring = Ring::new(config.capacity, config.first_sequence);
+        let ports = match &config.protocol {
+            Protocol::Syn { ports } => ports.clone(),
+            Protocol::Echo { .. } | Protocol::Connect => Vec::new(),
+        };
+        Ok(Lane {
+            protocol: config.protocol,
+            counted,
+            timeout: config.timeout_ns,
+            stamps: Stamps {
+                tx: config.tx_stamps,
+                rx: config.rx_stamps,
+            },
+            keyed: Keyed::new(&config.key),
+            schedule: Schedule::new(pattern, period, config.seed, now.plus(config.phase_start)),
+            rate: Pace::new(u64::from(config.rate), SECOND, now),
+            catch_up: Pace::new(u64::from(config.rate), SECOND, now),
+            unsettled: Vec::with_capacity(if config.tx_stamps { ring.capacity() } else { 0 }),
+            suspect_before: config.first_sequence,
+            ring,
+            targets: Targets::default(),
+            ports: Ports::new(ports),
+            enabled: true,
+            unreported: 0,
+            returned: Vec::with_capacity(MAX_UNREPORTED),
+            wait_until: None,
+            unfinished: 0,
+            events: VecDeque::with_capacity(EVENTS),
+            stats: LaneStats::default(),
+        })
+    }
+
+    /// Starts to probe a target: for the first time within one period, the first target of all at once.
+    ///
+    /// # Errors
+    /// Where the id is in use, or the address can't be probed with this protocol.
+    pub fn add(&mut self, spec: TargetSpec, now: Mono) -> Result<(), AddError> {
+        let remaining = self.counted.unwrap_or(0);
+        let target = self.targets.insert(spec, &self.protocol, remaining)?;
+        if self.ports.len() > 0 {
+            target.flow = self.ports.join(target.address, self.schedule.random());
+        }
+        self.schedule.add(spec.id, now);
+        self.unfinished += usize::from(self.counted.is_some());
+        self.set_catch_up();
+        Ok(())
+    }
+
+    /// Sends no more to a target. Its probes in flight still get their fate; after the last of them, or at once where
+    /// there are none, comes [`What::Gone`]. Without effect on an id that isn't in use or is leaving already.
+    pub fn remove(&mut self, id: TargetId, _now: Mono) {
+        let Some(target) = self
+            .targets
+            .get(id)
+            .filter(|target| target.presence == Presence::Active)
+        else {
+            return;
+        };
+        target.presence = Presence::Leaving;
+        let in_flight = target.in_flight;
+        self.unfinished -= usize::from(target.remaining > 0 && in_flight == 0);
+        target.remaining = 0;
+        self.schedule.remove(id);
+        self.set_catch_up();
+        if in_flight == 0 {
+            self.forget(id);
+        }
+    }
+
+    /// Changes the period of all targets; their order stays.
+    pub fn set_period(&mut self, period_ns: u64, now: Mono) {
+        self.schedule.set_period(period_ns, now);
+        self.set_catch_up();
+    }
+
+    /// Probes per second by the schedule alone: targets / period, and no more than the cap. What a driver sizes its
+    /// ticks by.
+    #[must_use]
+    pub fn nominal_rate(&self) -> u64 {
+        let cap = self.rate.per_second();
+        let targets = u128::from(self.schedule.len() as u64);
+        match u128::from(self.schedule.period()) {
+            0 => {
+                if targets == 0 {
+                    0
+                } else {
+                    cap
+                }
+            }
+            period => u64::try_from(targets * u128::from(SECOND) / period)
+                .unwrap_or(u64::MAX)
+                .min(cap),
+        }
+    }
+
+    /// Changes the cap on probes per second; 0 is taken as 1.
+    pub fn set_rate(&mut self, rate: u32) {
+        self.rate.set(u64::from(rate), SECOND);
+    }
+
+    /// Stops sending, or goes on in the same phases. What is in flight is decided all the same, and what falls due
+    /// meanwhile isn't counted as skipped.
+    pub fn set_enabled(&mut self, enabled: bool, now: Mono) {
+        if self.enabled == enabled {
+            return;
+        }
+        self.enabled = enabled;
+        if enabled {
+            self.schedule.resume(now);
+        } else {
+            self.schedule.pause();
+            if self.counted.is_none() {
+                self.returned.clear();
+            }
+        }
+    }
+
+    /// The earliest time at which there may be something to send or to expire; `None` where there is nothing.
+    #[must_use]
+    pub fn next_wakeup(&self) -> Option<Mono> {
+        let expiry = self.ring.peek_oldest().map(|slot| slot.sent_mono.plus(self.timeout));
+        self.next_send().into_iter().chain(expiry).min()
+    }
+
+    /// What happened, oldest first.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Probes without a fate.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.ring.undecided()
+    }
+
+    /// Targets that have probes to send or in flight: of a counted lane those unfinished, of a continuous one all
+    /// that were added and not removed.
+    #[must_use]
+    pub fn pending_targets(&self) -> usize {
+        if self.counted.is_some() {
+            self.unfinished
+        } else {
+            self.schedule.len()
+        }
+    }
+
+    /// Whether everything was sent and decided. A continuous lane is finished when it has no targets and nothing is
+    /// in flight.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.pending_targets() == 0 && self.in_flight() == 0
+    }
+
+    /// Forgets what is in flight, without a fate, and sends no more: the end. Gives the number of probes forgotten.
+    /// Takes time proportional to the lane's capacity.
+    pub fn abandon_all(&mut self) -> usize {
+        let abandoned = self.ring.undecided();
+        for sequence in self.ring.window() {
+            let undecided = self.ring.get(sequence).filter(|slot| slot.state.is_undecided());
+            if let Some(slot) = undecided.map(|slot| std::mem::replace(&mut slot.state, State::Answered)) {
+                debug_assert!(slot.is_undecided());
+                self.close(sequence, None);
+            }
+        }
+        self.unreported = 0;
+        self.returned.clear();
+        self.unsettled.clear();
+        self.unfinished = 0;
+        self.enabled = false;
+        self.schedule.pause();
+        self.stats.abandoned += abandoned as u64;
+        abandoned
+    }
+
+    /// What was counted since the start.
+    #[must_use]
+    pub fn stats(&self) -> LaneStats {
+        self.stats
+    }
+
+    /// Ends the probe with a fate. It must be undecided.
+    fn decide(&mut self, sequence: u64, state: State, what: What) {
+        let Some(slot) = self.ring.get(sequence).filter(|slot| slot.state.is_undecided()) else {
+            return;
+        };
+        if slot.state == State::Polled {
+            self.unreported = self.unreported.saturating_sub(1);
+        }
+        slot.state = state;
+        self.close(sequence, Some(what));
+    }
+
+    /// The books of a probe that was just decided.
+    fn close(&mut self, sequence: u64, what: Option<What>) {
+        self.ring.decided();
+        let Some(&mut slot) = self.ring.get(sequence) else {
+            return;
+        };
+        if let Some(what) = what {
+            self.report(&slot, what);
+        }
+        let Some(target) = self.targets.owner(slot.target, slot.generation) else {
+            return;
+        };
+        target.in_flight = target.in_flight.saturating_sub(1);
+        let target = *target;
+        if self.ports.len() > 0 {
+            self.ports.release(target.flow, slot.port);
+        }
+        if target.in_flight == 0 {
+            if target.remaining == 0 {
+                self.unfinished = self.unfinished.saturating_sub(usize::from(self.counted.is_some()));
+            }
+            if target.presence == Presence::Leaving {
+                self.forget(TargetId(slot.target));
+            }
+        }
+    }
+
+    /// Frees the row of a target that is leaving and has nothing in flight.
+    fn forget(&mut self, id: TargetId) {
+        let Some(target) = self.targets.get(id) else { return };
+        target.presence = Presence::Vacant;
+        let Target { flow, address, .. } = *target;
+        if self.ports.len() > 0 {
+            self.ports.leave(flow, address);
+        }
+        self.push(Event {
+            target: id,
+            source_port: 0,
+            what: What::Gone,
+        });
+    }
+
+    fn report(&mut self, slot: &Slot, what: What) {
+        let source_port = self.ports.port(slot.port);
+        self.push(Event {
+            target: TargetId(slot.target),
+            source_port,
+            what,
+        });
+    }
+
+    fn skip(&mut self, target: TargetId, count: u32) {
+        if count > 0 {
+            self.stats.skipped += u64::from(count);
+            self.push(Event {
+                target,
+                source_port: 0,
+                what: What::Skipped(count),
+            });
+        }
+    }
+
+    fn push(&mut self, event: Event) {
+        if self.events.len() >= EVENTS && matches!(event.what, What::Late | What::Duplicate) {
+            self.stats.events_dropped += 1;
+            return;
+        }
+        self.events.push_back(event);
+    }
+
+    fn has_enough_events(&self) -> bool {
+        self.events.len() >= EVENTS_ENOUGH
+    }
+
+    /// The number of the probe that a driver's key means.
+    fn sequence_of(&self, key: u32) -> Option<u64> {
+        self.ring.newest_with(u64::from(key), u32::BITS)
+    }
+
+    fn set_catch_up(&mut self) {
+        let twice = 2 * self.schedule.len().max(1) as u64;
+        self.catch_up.set(twice, self.schedule.period().max(1));
+    }
+
+    fn fail(&mut self, sequence: u64, fate: Fate, state: State) {
+        self.decide(sequence, state, What::Failed(fate));
+    }
+}

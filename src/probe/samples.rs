@@ -1,0 +1,167 @@
+//! The delays of one window of one target, in as little memory as they need: 4 bytes each while they are few, a sparse
+//! histogram when they are many.
+
+use std::collections::TryReserveError;
+
+/// So many are kept one by one; more are folded into the histogram.
+const FEW: usize = 4096;
+
+/// The largest value that can be kept, in nanoseconds: 68.7 s. Larger ones are kept as this one.
+const MAX_VALUE: u64 = (MAX_UNITS as u64) << 5;
+const MAX_UNITS: u32 = (1 << 31) - 1;
+const IN_UNITS: u32 = 1 << 31;
+
+/// A value in 32 bits: exact below 2^31 ns, in units of 32 ns above.
+const fn pack(value: u64) -> u32 {
+    if value < IN_UNITS as u64 {
+        value as u32
+    } else if value >= MAX_VALUE {
+        IN_UNITS | MAX_UNITS
+    } else {
+        // At most MAX_UNITS, since `value` is below MAX_VALUE, a multiple of the unit.
+        IN_UNITS | ((value + 16) >> 5) as u32
+    }
+}
+
+const fn unpack(packed: u32) -> u64 {
+    if packed < IN_UNITS {
+        packed as u64
+    } else {
+        ((packed - IN_UNITS) as u64) << 5
+    }
+}
+
+/// Values per octave of a bucket's width: the resolution of an HdrHistogram of 2 significant digits with lowest value 1,
+/// whose buckets are the same, so that recording these there loses nothing more.
+const PER_OCTAVE: u32 = 128;
+
+/// The number of a value's bucket; ascending with the value.
+const fn bucket(value: u64) -> u32 {
+    let shift = shift_of(value);
+    shift * PER_OCTAVE + (value >> shift) as u32
+}
+
+const fn shift_of(value: u64) -> u32 {
+    // Values below 2 * PER_OCTAVE have buckets of their own.
+    (u64::BITS - (value | 1).leading_zeros()).saturating_sub(PER_OCTAVE.trailing_zeros() + 1)
+}
+
+/// The highest value of a bucket.
+const fn highest(bucket: u32) -> u64 {
+    if bucket < 2 * PER_OCTAVE {
+        return bucket as u64;
+    }
+    let shift = bucket / PER_OCTAVE - 1;
+    let low = ((bucket - shift * PER_OCTAVE) as u64) << shift;
+    low + (1 << shift) - 1
+}
+
+/// A bag of nanosecond values.
+///
+/// Up to 4,096 are kept to the nanosecond (to 32 ns above 2.1 s), and saturate at 68.7 s. More fall into the buckets of
+/// an HdrHistogram of 2 significant digits, of which there are at most 3,840 in all, so memory is bounded by 47 KB.
+/// [`clear`](Samples::clear) keeps what was allocated for the values, so that a window like the last one allocates
+/// nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Samples {
+    few: Vec<u32>,
+    /// (bucket, count), ascending; only where there were many.
+    many: Option<Box<Vec<(u32, u64)>>>,
+    sum: u64,
+}
+
+impl Samples {
+    /// None yet.
+    #[must_use]
+    pub const fn new() -> Samples {
+        Samples {
+            few: Vec::new(),
+            many: None,
+            sum: 0,
+        }
+    }
+
+    /// Adds a value in nanoseconds.
+    pub fn record(&mut self, value: u64) {
+        if self.few.len() == FEW {
+            self.fold();
+        }
+        let packed = pack(value);
+        self.few.push(packed);
+        self.sum = self.sum.saturating_add(unpack(packed));
+    }
+
+    /// Number of values.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        let many: u64 = self
+            .many
+            .iter()
+            .flat_map(|many| many.iter())
+            .map(|(_, count)| count)
+            .sum();
+        self.few.len() as u64 + many
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.few.is_empty() && self.many.is_none()
+    }
+
+    /// The sum of the values, exact however many there are (to 32 ns for values above 2.1 s).
+    #[must_use]
+    pub fn sum(&self) -> u64 {
+        self.sum
+    }
+
+    /// Every value with its count, in no order; a value may come more than once. Those in buckets come as the highest
+    /// value of their bucket.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let many = self
+            .many
+            .iter()
+            .flat_map(|many| many.iter())
+            .map(|(bucket, count)| (highest(*bucket), *count));
+        self.few.iter().map(|packed| (unpack(*packed), 1)).chain(many)
+    }
+
+    /// Forgets all values and keeps the memory of the first 4,096.
+    pub fn clear(&mut self) {
+        self.few.clear();
+        self.many = None;
+        self.sum = 0;
+    }
+
+    /// Makes room for so many values.
+    ///
+    /// # Errors
+    /// Where there is no memory.
+    pub fn try_reserve(&mut self, count: usize) -> Result<(), TryReserveError> {
+        self.few.try_reserve(count.min(FEW))
+    }
+
+    /// Moves the single values into the histogram.
+    fn fold(&mut self) {
+        let many = self.many.get_or_insert_default();
+        self.few.sort_unstable();
+        let before = many.len();
+        let mut known = 0;
+        for packed in self.few.drain(..) {
+            let bucket = bucket(unpack(packed));
+            while known < before && many[known].0 < bucket {
+                known += 1;
+            }
+            if known < before && many[known].0 == bucket {
+                many[known].1 += 1;
+            } else if many.len() > before && many.last().is_some_and(|last| last.0 == bucket) {
+                if let Some(last) = many.last_mut() {
+                    last.1 += 1;
+                }
+            } else {
+                many.push((bucket, 1));
+            }
+        }
+        many.sort_unstable_by_key(|(bucket, _)| *bucket);
+    }
+}
