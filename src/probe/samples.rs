@@ -65,9 +65,15 @@ const fn highest(bucket: u32) -> u64 {
 #[derive(Clone, Debug, Default)]
 pub struct Samples {
     few: Vec<u32>,
-    /// (bucket, count), ascending; only where there were many.
-    many: Option<Box<Vec<(u32, u64)>>>,
+    /// Only where there were many.
+    many: Option<Box<Histogram>>,
     sum: u64,
+}
+
+/// (bucket, count), ascending by bucket.
+#[derive(Clone, Debug, Default)]
+struct Histogram {
+    buckets: Vec<(u32, u64)>,
 }
 
 impl Samples {
@@ -94,12 +100,7 @@ impl Samples {
     /// Number of values.
     #[must_use]
     pub fn len(&self) -> u64 {
-        let many: u64 = self
-            .many
-            .iter()
-            .flat_map(|many| many.iter())
-            .map(|(_, count)| count)
-            .sum();
+        let many: u64 = self.folded().iter().map(|(_, count)| count).sum();
         self.few.len() as u64 + many
     }
 
@@ -118,11 +119,7 @@ impl Samples {
     /// Every value with its count, in no order; a value may come more than once. Those in buckets come as the highest
     /// value of their bucket.
     pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        let many = self
-            .many
-            .iter()
-            .flat_map(|many| many.iter())
-            .map(|(bucket, count)| (highest(*bucket), *count));
+        let many = self.folded().iter().map(|(bucket, count)| (highest(*bucket), *count));
         self.few.iter().map(|packed| (unpack(*packed), 1)).chain(many)
     }
 
@@ -141,27 +138,30 @@ impl Samples {
         self.few.try_reserve(count.min(FEW))
     }
 
+    fn folded(&self) -> &[(u32, u64)] {
+        self.many.as_deref().map_or(&[], |many| many.buckets.as_slice())
+    }
+
     /// Moves the single values into the histogram.
     fn fold(&mut self) {
-        let many = self.many.get_or_insert_default();
+        let buckets = &mut self.many.get_or_insert_default().buckets;
         self.few.sort_unstable();
-        let before = many.len();
-        let mut known = 0;
+        let known = buckets.len();
+        let mut next = 0;
         for packed in self.few.drain(..) {
             let bucket = bucket(unpack(packed));
-            while known < before && many[known].0 < bucket {
-                known += 1;
+            // Both are ascending: the counts known already on the left, those that are new grow at the end.
+            while next < known && buckets[next].0 < bucket {
+                next += 1;
             }
-            if known < before && many[known].0 == bucket {
-                many[known].1 += 1;
-            } else if many.len() > before && many.last().is_some_and(|last| last.0 == bucket) {
-                if let Some(last) = many.last_mut() {
-                    last.1 += 1;
-                }
-            } else {
-                many.push((bucket, 1));
+            match buckets[next..known].first_mut() {
+                Some(found) if found.0 == bucket => found.1 += 1,
+                _ => match buckets[known..].last_mut() {
+                    Some(newest) if newest.0 == bucket => newest.1 += 1,
+                    _ => buckets.push((bucket, 1)),
+                },
             }
         }
-        many.sort_unstable_by_key(|(bucket, _)| *bucket);
+        buckets.sort_unstable_by_key(|(bucket, _)| *bucket);
     }
 }

@@ -149,15 +149,13 @@ impl Lane {
             return;
         }
         // The answer came after the time-out, before anybody looked for it.
-        let slot = self.ring.get(sequence).map(|slot| *slot);
-        self.push_late_first(sequence);
-        if let Some(slot) = slot.filter(|slot| self.targets.owner(slot.target, slot.generation).is_some()) {
+        let Some(&mut slot) = self.ring.get(sequence) else {
+            return;
+        };
+        self.fail(sequence, Fate::Lost, State::Answered);
+        if self.targets.owner(slot.target, slot.generation).is_some() {
             self.report(&slot, What::Late);
         }
-    }
-
-    fn push_late_first(&mut self, sequence: u64) {
-        self.decide(sequence, State::Answered, What::Failed(Fate::Lost));
     }
 
     fn set_state(&mut self, sequence: u64, state: State) {
