@@ -12,7 +12,6 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version};
 use prost::Message;
 
 use crate::connection::Connection;
-use crate::fate;
 use crate::message::{PingMsg, PingMsgResp};
 
 const PATH: &str = "/message.WorkerService/PingNode";
@@ -31,7 +30,7 @@ pub(crate) struct Outgoing {
 /// Why a call gave no time.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum CallError {
-    /// The connection was gone before anything was sent: dial and call again.
+    /// The connection was gone before the peer could look at the call: dial and call again.
     NotSent,
     /// The call's fate.
     Failed(Fate),
@@ -77,11 +76,12 @@ pub(crate) async fn ping_node(
     timeout: Duration,
 ) -> Result<u64, CallError> {
     let request = outgoing.request(timeout);
-    let mut send = connection.0.ready().await.map_err(|_| CallError::NotSent)?;
+    let failed = |error| failed(&connection, error);
+    let mut send = connection.send.clone().ready().await.map_err(|_| CallError::NotSent)?;
     let started = Instant::now();
     let (response, mut stream) = send.send_request(request, false).map_err(|_| CallError::NotSent)?;
-    stream.send_data(outgoing.body.clone(), true).map_err(failed)?;
-    let success = read_answer(response).await?;
+    stream.send_data(outgoing.body.clone(), true).map_err(&failed)?;
+    let success = read_answer(response).await.map_err(&failed)?;
     let elapsed = dt_probe::time::nanos(started.elapsed());
     if success {
         Ok(elapsed.max(1))
@@ -91,25 +91,29 @@ pub(crate) async fn ping_node(
 }
 
 /// Whether the answer is `isSuccess` true under an OK status.
-async fn read_answer(response: h2::client::ResponseFuture) -> Result<bool, CallError> {
-    let (head, mut body) = response.await.map_err(failed)?.into_parts();
+async fn read_answer(response: h2::client::ResponseFuture) -> Result<bool, h2::Error> {
+    let (head, mut body) = response.await?.into_parts();
     let mut message = BytesMut::new();
     while let Some(chunk) = body.data().await {
-        let chunk = chunk.map_err(failed)?;
-        body.flow_control().release_capacity(chunk.len()).map_err(failed)?;
+        let chunk = chunk?;
+        body.flow_control().release_capacity(chunk.len())?;
         if message.len() + chunk.len() > MAX_ANSWER {
             return Ok(false);
         }
         message.put(chunk);
     }
-    let trailers = body.trailers().await.map_err(failed)?;
+    let trailers = body.trailers().await?;
     // An error may come as headers alone ("trailers-only").
     let status_ok = head.status == StatusCode::OK && is_ok(trailers.as_ref().unwrap_or(&head.headers));
     Ok(status_ok && unframe(&message).is_some_and(|answer| answer.is_success))
 }
 
-fn failed(error: h2::Error) -> CallError {
-    CallError::Failed(fate::of_connection(&error))
+fn failed(connection: &Connection, error: h2::Error) -> CallError {
+    // A peer that shuts down in order names the calls that it has not looked at (RFC 9113, 6.8); h2 fails only those so.
+    if error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR) {
+        return CallError::NotSent;
+    }
+    CallError::Failed(connection.fate_of(&error))
 }
 
 fn is_ok(trailers: &HeaderMap) -> bool {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,14 +22,27 @@ const MAX_HEADERS: u32 = 8 * 1024;
 
 /// A live connection; dropping it (with all calls on it) closes it.
 #[derive(Clone, Debug)]
-pub(crate) struct Connection(pub(crate) SendRequest<Bytes>);
+pub(crate) struct Connection {
+    pub(crate) send: SendRequest<Bytes>,
+    /// What ended it. An error met in writing reaches the calls only as "broken pipe", and this says which it was.
+    ended: Arc<OnceLock<Fate>>,
+}
 
 impl Connection {
     /// Whether it takes calls, as far as this end knows.
     pub(crate) fn is_up(&self) -> bool {
         // Never registers a waker: only an ended connection answers with an error.
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        !matches!(self.0.clone().poll_ready(&mut context), std::task::Poll::Ready(Err(_)))
+        !matches!(
+            self.send.clone().poll_ready(&mut context),
+            std::task::Poll::Ready(Err(_))
+        )
+    }
+
+    /// The fate of a ping that met `error` on this connection.
+    pub(crate) fn fate_of(&self, error: &h2::Error) -> Fate {
+        let ended = if error.is_io() { self.ended.get().copied() } else { None };
+        ended.unwrap_or_else(|| fate::of_connection(error))
     }
 }
 
@@ -47,7 +61,7 @@ pub(crate) async fn dial(
     let stream = connect(address, source, user_timeout)
         .await
         .map_err(|error| fate::of_dial(&error))?;
-    let (send, mut connection) = Builder::new()
+    let (send, mut driver) = Builder::new()
         .enable_push(false)
         .initial_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
@@ -56,18 +70,26 @@ pub(crate) async fn dial(
         .handshake::<_, Bytes>(stream)
         .await
         .map_err(|error| fate::of_connection(&error))?;
-    let ping = connection.ping_pong();
-    let cancel = cancel.clone();
+    let ping = driver.ping_pong();
+    let connection = Connection {
+        send,
+        ended: Arc::default(),
+    };
+    let (ended, cancel) = (Arc::clone(&connection.ended), cancel.clone());
     tokio::spawn(async move {
-        tokio::select! {
-            // Its calls learn of an error by themselves; an idle connection's end is seen by the next probe.
-            _ = connection => {}
-            () = cancel.cancelled() => {}
+        let result = tokio::select! {
+            result = &mut driver => result,
+            () = cancel.cancelled() => Ok(()),
+        };
+        if let Err(error) = result {
+            let _ = ended.set(fate::of_connection(&error));
         }
+        // Only now do its calls learn of the end; that of an idle connection is seen by the next ping.
+        drop(driver);
         drop(place);
     });
-    prove(ping).await.map_err(|error| fate::of_connection(&error))?;
-    Ok(Connection(send))
+    prove(ping).await.map_err(|error| connection.fate_of(&error))?;
+    Ok(connection)
 }
 
 async fn prove(ping: Option<PingPong>) -> Result<(), h2::Error> {

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use dt_probe::{Clock, Fate, Sample, What};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -48,9 +48,12 @@ async fn decide(shared: &Arc<Shared>, peer: &Arc<Peer>) -> (What, Option<LateCal
     let deadline = Instant::now() + shared.config.timeout;
     // A connection may turn out to be gone just as it is used; the ping hasn't left then, and one fresh dial is due.
     for _ in 0..2 {
-        let connection = match timeout_at(deadline, connect(shared, peer)).await {
+        let queued = AtomicBool::new(false);
+        let connection = match timeout_at(deadline, connect(shared, peer, &queued)).await {
             Ok(Ok(connection)) => connection,
-            Ok(Err(what)) => return (what, None),
+            Ok(Err(fate)) => return (What::Failed(fate), None),
+            // Whoever waited to dial the whole time has not probed anything, and that is this host's doing.
+            Err(_) if queued.into_inner() => return (What::Skipped(1), None),
             Err(_) => return (What::Failed(Fate::Lost), None),
         };
         let mut call: LateCall = Box::pin({
@@ -60,7 +63,8 @@ async fn decide(shared: &Arc<Shared>, peer: &Arc<Peer>) -> (What, Option<LateCal
         match timeout_at(deadline, &mut call).await {
             Ok(Ok(rtt_ns)) => return (What::Received(sample(rtt_ns)), None),
             Ok(Err(CallError::Failed(fate))) => return (What::Failed(fate), None),
-            Ok(Err(CallError::NotSent)) => *peer.connection.lock().await = None,
+            // The next round finds the connection ended and dials.
+            Ok(Err(CallError::NotSent)) => {}
             Err(_) => return (What::Failed(Fate::Lost), Some(call)),
         }
     }
@@ -78,8 +82,8 @@ fn sample(rtt_ns: u64) -> Sample {
     }
 }
 
-/// The peer's connection; dialled if there is none or it has ended.
-async fn connect(shared: &Arc<Shared>, peer: &Peer) -> Result<Connection, What> {
+/// The peer's connection; dialled if there is none or it has ended. `queued` is true while that waits for its turn.
+async fn connect(shared: &Shared, peer: &Peer, queued: &AtomicBool) -> Result<Connection, Fate> {
     let mut kept = peer.connection.lock().await;
     if let Some(connection) = kept.as_ref() {
         if connection.is_up() {
@@ -87,18 +91,16 @@ async fn connect(shared: &Arc<Shared>, peer: &Peer) -> Result<Connection, What> 
         }
         *kept = None;
     }
-    // Dials wait for their turn, so that 10,000 dead peers don't take all descriptors; whoever waits the whole time
-    // has not been probed, and that is this host's doing.
-    let turn = timeout(shared.config.timeout / 2, shared.dials.acquire()).await;
-    let Ok(Ok(turn)) = turn else {
-        return Err(What::Skipped(1));
-    };
+    // Dials wait for their turn, so that 10,000 dead peers don't take all descriptors.
+    queued.store(true, Relaxed);
+    let turn = shared.dials.acquire().await;
+    queued.store(false, Relaxed);
     let place = Arc::clone(&shared.places).try_acquire_owned().ok();
     let keep = place.is_some();
     let user_timeout = shared.config.timeout;
     let dialled = dial(peer.address, peer.source, user_timeout, place, &shared.cancel).await;
     drop(turn);
-    let connection = dialled.map_err(What::Failed)?;
+    let connection = dialled?;
     if keep {
         *kept = Some(connection.clone());
     }
@@ -110,14 +112,14 @@ async fn watch_for_late(shared: &Shared, peer: &Peer, call: LateCall) {
     let Ok(_watcher) = peer.watchers.try_acquire() else {
         return;
     };
+    let watch = async {
+        if let Ok(Ok(_)) = timeout(shared.config.late_memory(), call).await {
+            shared.tell(peer.id, What::Late).await;
+        }
+    };
     tokio::select! {
-        biased;
+        () = watch => {}
         () = peer.removed.cancelled() => {}
         () = shared.cancel.cancelled() => {}
-        answer = timeout(shared.config.late_memory(), call) => {
-            if let Ok(Ok(_)) = answer {
-                shared.tell(peer.id, What::Late).await;
-            }
-        }
     }
 }

@@ -1,0 +1,274 @@
+//! The server: the original's bytes, health, reflection, and callers that mean harm.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::sync::atomic::Ordering::SeqCst;
+
+use bytes::{Bytes, BytesMut};
+use common::{Probe, Running, config, eventually};
+use dt_probe::Fate;
+use dt_rpc::ServerOptions;
+use dt_rpc::message::PingMsg;
+use dt_rpc::message::worker_service_client::WorkerServiceClient;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tonic::transport::Channel;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+
+async fn channel(running: &Running) -> Channel {
+    Channel::from_shared(format!("http://{}", running.address))
+        .unwrap()
+        .connect()
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn the_originals_request_gets_the_originals_answer_byte_for_byte() {
+    let running = Running::start().await;
+    let stream = TcpStream::connect(running.address).await.unwrap();
+    let (mut send, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let request = http::Request::post("http://b:4000/message.WorkerService/PingNode")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("user-agent", "grpc-go/1.19.0")
+        .body(())
+        .unwrap();
+    let (response, mut stream) = send.send_request(request, false).unwrap();
+    stream
+        .send_data(Bytes::from_static(b"\0\0\0\0\x08\x0a\x06b:4000"), true)
+        .unwrap();
+    let (head, mut body) = response.await.unwrap().into_parts();
+    assert_eq!(head.status, 200);
+    assert_eq!(head.headers["content-type"], "application/grpc");
+    let mut answer = BytesMut::new();
+    while let Some(chunk) = body.data().await {
+        answer.extend_from_slice(&chunk.unwrap());
+    }
+    assert_eq!(answer, &b"\0\0\0\0\x02\x08\x01"[..]);
+    assert_eq!(body.trailers().await.unwrap().unwrap()["grpc-status"], "0");
+}
+
+#[tokio::test]
+async fn draining_is_seen_in_health_and_pings_are_answered_still() {
+    let running = Running::start().await;
+    let channel = channel(&running).await;
+    let mut health = HealthClient::new(channel.clone());
+    let mut worker = WorkerServiceClient::new(channel);
+    for (serving, status) in [(true, 1), (false, 2), (true, 1)] {
+        running.server.set_serving(serving).await;
+        for service in ["", "message.WorkerService"] {
+            let answer = health
+                .check(HealthCheckRequest {
+                    service: service.to_owned(),
+                })
+                .await
+                .unwrap();
+            assert_eq!(answer.get_ref().status, status, "{service:?}");
+        }
+        let ping = worker
+            .ping_node(PingMsg {
+                host_addr: "b:4000".to_owned(),
+            })
+            .await
+            .unwrap();
+        assert!(ping.get_ref().is_success);
+    }
+}
+
+#[tokio::test]
+async fn reflection_lists_the_services() {
+    let running = Running::start().await;
+    let mut reflection = ServerReflectionClient::new(channel(&running).await);
+    let list = MessageRequest::ListServices(String::new());
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(list),
+    };
+    let mut answers = reflection
+        .server_reflection_info(tokio_stream::once(request))
+        .await
+        .unwrap()
+        .into_inner();
+    let answer = answers.message().await.unwrap().unwrap().message_response.unwrap();
+    let MessageResponse::ListServicesResponse(list) = answer else {
+        panic!("{answer:?}")
+    };
+    let names: Vec<_> = list.service.iter().map(|service| service.name.as_str()).collect();
+    for service in [
+        "message.WorkerService",
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+    ] {
+        assert!(names.contains(&service), "{service} not in {names:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_beyond_the_limit_is_an_error_of_that_call_alone() {
+    let running = Running::start().await;
+    let mut worker = WorkerServiceClient::new(channel(&running).await);
+    let long = worker
+        .ping_node(PingMsg {
+            host_addr: "x".repeat(65 * 1024),
+        })
+        .await;
+    assert!(long.is_err(), "{long:?}");
+    assert!(
+        worker
+            .ping_node(PingMsg {
+                host_addr: "x".repeat(60 * 1024)
+            })
+            .await
+            .is_ok()
+    );
+    assert_eq!(running.server.stats().pings.load(SeqCst), 1);
+}
+
+#[tokio::test]
+async fn garbage_resets_and_slow_callers_disturb_nobody() {
+    let running = Running::start().await;
+    let mut probe = Probe::of(running.address, config(30_000, 10));
+    assert_eq!(probe.fate().await, Fate::Received);
+
+    let mut slow = Vec::new();
+    for bytes in [
+        &b""[..],
+        b"P",
+        b"PRI * HTTP/2.0\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ] {
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        slow.push(stream);
+    }
+    let mut garbage = TcpStream::connect(running.address).await.unwrap();
+    garbage.write_all(b"GET / HTTP/1.1\r\nHost: b\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    // Closed without an answer; unread bytes make that a reset.
+    let _ = garbage.read_to_end(&mut answer).await;
+    assert!(answer.is_empty());
+    // A frame that no peer may send: one of 16 MiB, right after the preface.
+    let mut frame = TcpStream::connect(running.address).await.unwrap();
+    frame
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\x04\0\0\0\0\0")
+        .await
+        .unwrap();
+    let _ = frame.read_to_end(&mut answer).await;
+    for _ in 0..500 {
+        TcpStream::connect(running.address)
+            .await
+            .unwrap()
+            .set_zero_linger()
+            .unwrap();
+    }
+    // All of them have been through the accept loop, and it goes on.
+    eventually("all were accepted or gone", || {
+        let stats = running.server.stats();
+        stats.accepted.load(SeqCst) + stats.accept_errors.load(SeqCst) >= 507
+    })
+    .await;
+    for _ in 0..20 {
+        assert_eq!(probe.fate().await, Fate::Received);
+    }
+    eventually("only those who began HTTP/2 are open", || {
+        while probe.events.try_recv().is_ok() {}
+        running.server.stats().open.load(SeqCst) == 2
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn connections_beyond_the_cap_are_closed_at_once_and_room_comes_back() {
+    let running = Running::with(
+        "127.0.0.1:0",
+        ServerOptions {
+            max_connections: 1,
+            ..ServerOptions::default()
+        },
+    )
+    .await;
+    let first = TcpStream::connect(running.address).await.unwrap();
+    eventually("the first is in", || running.server.stats().accepted.load(SeqCst) == 1).await;
+    let mut second = TcpStream::connect(running.address).await.unwrap();
+    assert_eq!(second.read(&mut [0; 1]).await.unwrap_or(0), 0);
+    assert_eq!(running.server.stats().turned_away.load(SeqCst), 1);
+    drop(first);
+    let mut probe = Probe::of(running.address, config(30_000, 20));
+    while probe.fate().await != Fate::Received {}
+}
+
+#[tokio::test]
+async fn shutdown_ends_though_callers_hold_on() {
+    let running = Running::start().await;
+    let address = running.address;
+    let _silent = TcpStream::connect(address).await.unwrap();
+    let mut begun = TcpStream::connect(address).await.unwrap();
+    begun
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .await
+        .unwrap();
+    let mut probe = Probe::of(address, config(30_000, 20));
+    assert_eq!(probe.fate().await, Fate::Received);
+    let server = running.server.clone();
+    running.stop().await;
+    assert!(TcpStream::connect(address).await.is_err(), "no longer listening");
+    eventually("all connections are closed", || server.stats().open.load(SeqCst) == 0).await;
+}
+
+#[tokio::test]
+async fn localhost_listens_on_each_of_its_addresses() {
+    let listeners = dt_rpc::bind("localhost:0").await.unwrap();
+    let addresses: Vec<_> = listeners
+        .iter()
+        .map(|listener| listener.local_addr().unwrap())
+        .collect();
+    assert!(
+        addresses.iter().any(|address| address.ip().to_string() == "127.0.0.1"),
+        "{addresses:?}"
+    );
+    assert!(
+        addresses
+            .iter()
+            .all(|address| address.ip().is_loopback() && address.port() == addresses[0].port())
+    );
+}
+
+#[tokio::test]
+async fn the_v6_wildcard_takes_v4_callers_too() {
+    let running = Running::with("[::]:0", ServerOptions::default()).await;
+    let v4 = std::net::SocketAddr::from(([127, 0, 0, 1], running.address.port()));
+    let v6 = std::net::SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, running.address.port()));
+    for address in [v4, v6] {
+        assert_eq!(
+            Probe::of(address, config(30_000, 20)).fate().await,
+            Fate::Received,
+            "{address}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn errors_of_bind_name_the_address_and_what_is_accepted() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let error = dt_rpc::bind(&address).await.unwrap_err().to_string();
+    assert!(error.contains(&address) && error.contains("in use"), "{error}");
+    for nonsense in ["4000", "127.0.0.1", "127.0.0.1:70000", ""] {
+        let error = dt_rpc::bind(nonsense).await.unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("{nonsense:?}")) && error.contains("host:port"),
+            "{error}"
+        );
+    }
+    // An address of the documentation net, which this host doesn't have.
+    let error = dt_rpc::bind("192.0.2.1:0").await.unwrap_err().to_string();
+    assert!(error.contains("192.0.2.1:0"), "{error}");
+}
