@@ -146,16 +146,13 @@ fn datagram_echo(socket: Socket, family: Family, identifier: u16, features: Feat
     })
 }
 
+/// Neither kind hears or sends the other IP version, so IPV6_V6ONLY isn't set (a raw socket would refuse it).
 fn open(family: Family, kind: Type, protocol: Protocol) -> io::Result<Socket> {
     let domain = match family {
         Family::V4 => Domain::IPV4,
         Family::V6 => Domain::IPV6,
     };
-    let socket = Socket::new(domain, kind.nonblocking().cloexec(), Some(protocol))?;
-    if family == Family::V6 {
-        socket.set_only_v6(true)?;
-    }
-    Ok(socket)
+    Socket::new(domain, kind.nonblocking().cloexec(), Some(protocol))
 }
 
 fn icmp(family: Family) -> Protocol {
