@@ -1,2 +1,18 @@
 //! The laboratory of the end-to-end tests: real network namespaces with known loss and delay, captures on the wire,
-//! real services and the real binary.
+//! real services and the real binary. A test starts with [`namespaces::Pair`] or [`namespaces::Lan`], runs the binary
+//! inside by [`process::Process`] and returns [`error::Result`].
+//!
+//! Everything here ends with the value that started it: namespaces are deleted, processes killed by pid.
+
+pub mod busy;
+pub mod capture;
+pub mod delay;
+pub mod error;
+pub mod forward;
+pub mod kafka;
+pub mod lock;
+pub mod namespaces;
+pub mod process;
+pub mod tap;
+pub mod wire;
+pub mod zookeeper;
