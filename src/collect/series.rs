@@ -95,7 +95,8 @@ impl Series {
             // The clock was set back. What was filed under times that are yet to come would bar the way for long.
             self.panes.clear();
         }
-        if summary.window_end_ms.saturating_add(view_ms) <= self.newest_end_ms() {
+        let newest = self.newest_end_ms();
+        if summary.window_start_ms.saturating_add(view_ms) < newest && summary.window_end_ms < newest {
             return Ingest::TooOld;
         }
         self.pair = Arc::clone(&summary.pair);
@@ -114,8 +115,10 @@ impl Series {
             Some(found) if found.start_ms / pane_ms == slot => found.add(&pane),
             _ => self.panes.insert(at, pane),
         }
-        let floor = self.newest_end_ms().saturating_sub(view_ms);
-        self.panes.retain(|p| p.end_ms > floor);
+        let newest = self.newest_end_ms();
+        // The newest stays even where one window is longer than the view.
+        self.panes
+            .retain(|p| p.start_ms.saturating_add(view_ms) >= newest || p.end_ms == newest);
         Ingest::Merged
     }
 

@@ -1,0 +1,176 @@
+//! The matrix: exact merging, the rolling view, staleness, bounds.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub, dead_code)]
+
+#[path = "support/mesh.rs"]
+mod mesh;
+
+use std::time::Duration;
+
+use dt_collect::terminal::summary_table;
+use dt_collect::{Ingest, Matrix, MatrixConfig, State};
+use dt_probe::ProbeKind;
+use dt_record::Recorder;
+use mesh::{NODES, pair, summary};
+
+const S: u64 = 1000;
+/// Some aligned moment.
+const T: u64 = 1_800_000_000_000;
+
+#[test]
+fn percentiles_are_those_of_all_samples_at_once() {
+    let matrix = Matrix::new(MatrixConfig::default());
+    let pair = pair(NODES[0], NODES[1], ProbeKind::Tcp);
+    let mut all = Vec::new();
+    // Windows arrive out of order and differ in size and height.
+    for window in [3_u64, 0, 4, 1, 2] {
+        let rtts: Vec<u64> = (0..=window * 20)
+            .map(|i| 10_000 + window * window * 90_000 + i * 137)
+            .collect();
+        all.extend(rtts.iter().map(|ns| (*ns, 1)));
+        let end = T + (window + 1) * 10 * S;
+        assert_eq!(
+            matrix.ingest(&summary(&pair, 10 * S, end, &rtts, window), T + 50 * S),
+            Ingest::Merged
+        );
+    }
+    let whole = Recorder::new().distribution(all.iter().copied());
+    let rows = matrix.rows(T + 50 * S);
+    let row = &rows[0];
+    assert_eq!((rows.len(), row.received, row.lost), (1, all.len() as u64, 10));
+    assert_eq!(row.sent, row.received + row.lost);
+    assert_eq!(row.rtt_p50_ns, whole.quantile(0.5));
+    assert_eq!(row.rtt_p99_ns, whole.quantile(0.99));
+    assert_eq!(
+        (row.rtt_min_ns, row.rtt_mean_ns, row.rtt_max_ns),
+        (whole.min(), whole.mean(), whole.max())
+    );
+    assert_eq!((row.window_start_ms, row.window_end_ms), (Some(T), Some(T + 50 * S)));
+}
+
+#[test]
+fn what_is_older_than_the_view_leaves_it_and_may_not_come_back() {
+    let matrix = Matrix::new(MatrixConfig::default());
+    let pair = pair(NODES[0], NODES[1], ProbeKind::Icmp);
+    for second in 1..=180 {
+        let end = T + second * S;
+        assert_eq!(
+            matrix.ingest(&summary(&pair, S, end, &[100_000], 1), end),
+            Ingest::Merged
+        );
+        let row = &matrix.rows(end)[0];
+        assert!(
+            row.received <= 60 && row.received >= second.min(55),
+            "second {second}: {}",
+            row.received
+        );
+        assert!(row.window_end_ms.unwrap() - row.window_start_ms.unwrap() <= 60 * S);
+    }
+    let late = summary(&pair, S, T + 100 * S, &[1], 0);
+    assert_eq!(matrix.ingest(&late, T + 180 * S), Ingest::TooOld);
+    let early = summary(&pair, S, T + 1000 * S, &[1], 0);
+    assert_eq!(matrix.ingest(&early, T + 180 * S), Ingest::TooFarAhead);
+    let stats = matrix.stats();
+    assert_eq!((stats.merged, stats.too_old, stats.too_far_ahead), (180, 1, 1));
+}
+
+#[test]
+fn a_clock_set_back_doesnt_bar_new_records() {
+    let matrix = Matrix::new(MatrixConfig::default());
+    let pair = pair(NODES[0], NODES[1], ProbeKind::Icmp);
+    matrix.ingest(&summary(&pair, S, T + 3600 * S, &[7000], 0), T + 3600 * S);
+    assert_eq!(matrix.ingest(&summary(&pair, S, T, &[100_000], 0), T), Ingest::Merged);
+    let row = &matrix.rows(T)[0];
+    assert_eq!((row.received, row.window_end_ms), (1, Some(T)));
+}
+
+#[test]
+fn silence_is_a_state_of_its_own_and_is_forgotten_in_the_end() {
+    let config = MatrixConfig {
+        forget: Duration::from_secs(600),
+        ..MatrixConfig::default()
+    };
+    let matrix = Matrix::new(config);
+    let (quiet, busy) = (
+        pair(NODES[0], NODES[1], ProbeKind::Icmp),
+        pair(NODES[1], NODES[0], ProbeKind::Icmp),
+    );
+    matrix.expect(quiet.clone(), T);
+    assert_eq!(matrix.rows(T + 3600 * S)[0].state, State::Waiting);
+    matrix.ingest(&summary(&quiet, 10 * S, T, &[5000], 0), T);
+    for (after, state) in [
+        (0, State::Fresh),
+        (30, State::Fresh),
+        (31, State::Stale),
+        (500, State::Stale),
+    ] {
+        let row = &matrix.rows(T + after * S)[0];
+        assert_eq!(
+            (row.state, row.stale),
+            (state, state == State::Stale),
+            "{after} s later"
+        );
+        // The last numbers known stay, with their time.
+        assert_eq!((row.received, row.window_end_ms), (1, Some(T)));
+    }
+    matrix.ingest(&summary(&busy, 10 * S, T + 700 * S, &[5000], 0), T + 700 * S);
+    let rows = matrix.rows(T + 700 * S);
+    assert_eq!(
+        (rows.len(), rows[0].src_node.as_str(), matrix.stats().series),
+        (1, "node-2", 1)
+    );
+}
+
+#[test]
+fn series_beyond_the_bound_are_counted_and_dropped() {
+    let matrix = Matrix::new(MatrixConfig {
+        max_series: 2,
+        ..MatrixConfig::default()
+    });
+    let send = |from, to| {
+        let pair = pair(NODES[from], NODES[to], ProbeKind::Icmp);
+        matrix.ingest(&summary(&pair, S, T, &[5000], 0), T)
+    };
+    assert_eq!(
+        [send(0, 1), send(1, 0), send(2, 0), send(0, 1)],
+        [Ingest::Merged, Ingest::Merged, Ingest::Full, Ingest::Merged]
+    );
+    assert_eq!(
+        (matrix.stats().full, matrix.stats().series, matrix.rows(T).len()),
+        (1, 2, 2)
+    );
+}
+
+#[test]
+fn the_terminal_names_the_worst_first_and_stays_within_its_width() {
+    let matrix = mesh::mesh();
+    for width in [60, 80, 120] {
+        let text = summary_table(&matrix, mesh::now_ms(), 3, width);
+        let position = |words: &str| text.find(words).unwrap_or_else(|| panic!("no {words:?} in\n{text}"));
+        assert!(position("zone-a -> zone-b") < position("worst pairs"), "{text}");
+        assert!(position("(stale)") < position("100.0 %"), "{text}");
+        assert!(position("10.0 %") > position("100.0 %"), "{text}");
+        let longest = text.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(longest <= usize::from(width), "{longest} columns of {width}:\n{text}");
+    }
+    assert_eq!(
+        summary_table(&Matrix::new(MatrixConfig::default()), T, 3, 80),
+        "no record yet\n"
+    );
+}
+
+#[test]
+fn a_name_cannot_steer_the_terminal() {
+    let matrix = Matrix::new(MatrixConfig::default());
+    let pair = pair(
+        ("\u{1b}[2Jevil\r\n", "z\u{7}", ""),
+        (&"x".repeat(500), "", ""),
+        ProbeKind::Icmp,
+    );
+    matrix.ingest(&summary(&pair, S, T, &[5000], 0), T);
+    let text = summary_table(&matrix, T, 5, 80);
+    assert!(
+        text.contains("evil") && text.chars().all(|c| c == '\n' || !c.is_control()),
+        "{text:?}"
+    );
+}
