@@ -1,5 +1,6 @@
 //! What the server answers: the JSON, its types and headers, events, and its end.
 
+// Each test file uses a part of what they share; in tests a panic is the answer.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub, dead_code)]
 
 #[path = "support/mesh.rs"]

@@ -1,5 +1,6 @@
 //! The matrix: exact merging, the rolling view, staleness, bounds.
 
+// Each test file uses a part of what they share; in tests a panic is the answer.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub, dead_code)]
 
 #[path = "support/mesh.rs"]

@@ -1,5 +1,6 @@
 //! The page in a real browser: what is seen, pointed at, clicked and typed.
 
+// Each test file uses a part of what they share; in tests a panic is the answer.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub, dead_code)]
 
 mod support;
