@@ -317,10 +317,10 @@ pub static KEYS: &[Key] = &[
         path: "zookeeper.servers",
         value: "HOST:PORT,...",
         default: "localhost:2181",
-        accepted: "HOST[:PORT], comma-separated; the port is 2181 where none is given",
+        accepted: "HOST[:PORT], comma-separated, perhaps with /CHROOT at the end; the port is 2181 where none is given",
         help: "The ZooKeeper servers",
         why: "The Go original's.",
-        kind: Kind::Text(|d, v| put(&mut d.zookeeper.servers, parse::servers(v, 2181))),
+        kind: Kind::Text(|d, v| put(&mut d.zookeeper.servers, parse::zookeeper_servers(v))),
         ..KEY
     },
     Key {
@@ -471,7 +471,7 @@ pub static KEYS: &[Key] = &[
         ..KEY
     },
     Key {
-        path: "features_off",
+        path: "kernel_off",
         value: "NAMES",
         accepted: "names of kernel features",
         help: "Kernel features not to be used although they are there",

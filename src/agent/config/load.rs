@@ -75,6 +75,16 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
+impl Loaded {
+    /// Whether any layer above the defaults sets the key of this path.
+    #[must_use]
+    pub fn is_set(&self, path: &str) -> bool {
+        self.settings
+            .get(path)
+            .is_some_and(|setting| setting.source != Source::Default)
+    }
+}
+
 /// Reads every layer.
 ///
 /// # Errors

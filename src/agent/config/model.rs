@@ -100,7 +100,7 @@ pub enum Membership {
 /// How the ensemble is reached and where the members live in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ZooKeeper {
-    /// `host:port`, comma-separated.
+    /// `host:port`, comma-separated, perhaps followed by `/chroot`.
     pub servers: String,
     /// Path of the root, without slashes at its ends; may have several segments.
     pub root: String,

@@ -83,6 +83,18 @@ pub(super) fn servers(text: &str, default_port: u16) -> Result<String, String> {
     Ok(servers.join(","))
 }
 
+/// Servers of an ensemble, perhaps followed by a chroot.
+pub(super) fn zookeeper_servers(text: &str) -> Result<String, String> {
+    let (hosts, chroot) = text
+        .split_once('/')
+        .map_or((text, None), |(hosts, chroot)| (hosts, Some(chroot)));
+    let hosts = servers(hosts, 2181)?;
+    match chroot {
+        Some(chroot) if !chroot.trim_matches('/').is_empty() => Ok(format!("{hosts}/{}", znode_path(chroot)?)),
+        _ => Ok(hosts),
+    }
+}
+
 /// A path in ZooKeeper, without the slashes at its ends.
 pub(super) fn znode_path(text: &str) -> Result<String, String> {
     let path = text.trim_matches('/');

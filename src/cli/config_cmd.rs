@@ -1,0 +1,47 @@
+//! `dt config`: whether a configuration is good, and what it amounts to.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use dt_agent::config::{AgentConfig, Membership, reference, show};
+
+use crate::args::Settings;
+use crate::{out, registration};
+
+/// What to do with the configuration.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Report everything that is wrong, at once; print nothing where all is good
+    Check(Settings),
+    /// Print the effective value of every key and where it came from: default, file, the variable's name, or flag
+    Show(Settings),
+    /// Print the documentation of every key
+    #[command(hide = true)]
+    Reference,
+}
+
+/// Runs `dt config`.
+pub(crate) fn run(command: &ConfigCommand) -> ExitCode {
+    match command {
+        ConfigCommand::Check(settings) => match out::configuration(&settings.inputs()) {
+            Ok(loaded) => check_peers(&loaded.config),
+            Err(code) => code,
+        },
+        ConfigCommand::Show(settings) => match out::configuration(&settings.inputs()) {
+            Ok(loaded) => out::print(&(show(&loaded).join("\n") + "\n")),
+            Err(code) => code,
+        },
+        ConfigCommand::Reference => out::print(&reference()),
+    }
+}
+
+/// The peers file is a part of the configuration that the agent would refuse to start without.
+fn check_peers(config: &AgentConfig) -> ExitCode {
+    let Membership::File(path) = &config.membership else {
+        return ExitCode::SUCCESS;
+    };
+    match dt_membership::file::read(path, &registration::registration(config)) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => out::usage(&error.to_string()),
+    }
+}
