@@ -179,8 +179,8 @@ impl Schedule {
         self.period
     }
 
-    /// Changes the period. The order of turns stays, the next turn of all keeps its time, the others move
-    /// proportionally; no two turns of a target come closer than the shorter of the periods.
+    /// Changes the period. The order of turns stays, the next turn of all keeps its time (now, if it is
+    /// late), the others move proportionally.
     pub fn set_period(&mut self, period_ns: u64, now: Mono) {
         let period = clamp_period(self.pattern, period_ns);
         if period == self.period {
@@ -192,15 +192,18 @@ impl Schedule {
             self.origin = None;
             return;
         };
+        let base = head.max(now);
         for entry in &mut self.queue {
             let scaled = u128::from(entry.due.since(head)) * u128::from(period);
-            entry.due = head.plus(narrow(scaled.checked_div(u128::from(old)).unwrap_or(0)));
+            entry.due = head
+                .max(now)
+                .plus(narrow(scaled.checked_div(u128::from(old)).unwrap_or(0)));
         }
         if let Some(origin) = self.origin {
             // The phase of the head is the same fraction of either period.
             let fraction = u128::from(head.since(origin)).checked_rem(u128::from(old)).unwrap_or(0);
             let offset = narrow(fraction * u128::from(period) / u128::from(old.max(1)));
-            self.origin = Some(Mono(head.0.saturating_add(period).saturating_sub(offset)));
+            self.origin = Some(Mono(base.0.saturating_add(period).saturating_sub(offset)));
         }
     }
 

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::config::{AddError, MAX_TARGETS, Protocol, TargetSpec};
 use crate::event::TargetId;
+use crate::time::Mono;
 
 /// One row.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +18,8 @@ pub(crate) struct Target {
     pub(crate) in_flight: u32,
     /// Probes still to be sent in a counted lane.
     pub(crate) remaining: u32,
+    /// The pair's minimum interval ends then.
+    pub(crate) not_before: Mono,
     /// Row of the [`Ports`].
     pub(crate) flow: u32,
     pub(crate) presence: Presence,
@@ -37,6 +40,7 @@ const VACANT: Target = Target {
     generation: 0,
     in_flight: 0,
     remaining: 0,
+    not_before: Mono(0),
     flow: 0,
     presence: Presence::Vacant,
 };

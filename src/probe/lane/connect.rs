@@ -59,7 +59,11 @@ impl Lane {
             ConnectOutcome::Unreachable => self.fail(sequence, Fate::Unreachable, State::Answered),
             ConnectOutcome::Failed => self.fail(sequence, Fate::SendError, State::Answered),
         }
-        for event in self.events.range_mut(before..).filter(|event| event.target == id) {
+        for event in self
+            .events
+            .range_mut(before..)
+            .filter(|event| event.target == id && event.what != What::Gone)
+        {
             event.source_port = source_port;
         }
     }

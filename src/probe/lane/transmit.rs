@@ -3,12 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{Lane, MAX_UNREPORTED, ON_TIME, Returned, WAIT};
-use crate::config::Protocol;
+use crate::config::{MIN_PAIR_INTERVAL, Protocol};
 use crate::event::TargetId;
 use crate::kind::Fate;
 use crate::ring::{Slot, State};
 use crate::schedule::late_limit;
-use crate::targets::Target;
+use crate::targets::{Presence, Target};
 use crate::time::{Mono, Wall};
 use crate::wire::icmp::{self, Version};
 use crate::wire::tcp;
@@ -36,10 +36,11 @@ pub enum SendFailure {
     Failed,
 }
 
-/// Whose probe, and since when it was due.
+/// Whose probe it is to be.
 struct Turn {
     id: TargetId,
-    polled: Mono,
+    /// The kernel had no room for it before.
+    again: bool,
 }
 
 impl Lane {
@@ -124,8 +125,7 @@ impl Lane {
         if self.ports.len() > 0 {
             self.ports.give_back(target.flow, slot.port);
         }
-        let leaves = target.presence == crate::targets::Presence::Leaving;
-        if leaves {
+        if target.presence == Presence::Leaving {
             self.drop_leaving(TargetId(slot.target));
             return;
         }
@@ -180,17 +180,15 @@ impl Lane {
             }
             if let Some(returned) = self.returned.pop() {
                 let id = TargetId(returned.target);
-                if self.targets.owner(returned.target, returned.generation).is_none() {
+                let owner = self.targets.owner(returned.target, returned.generation);
+                if owner.is_none_or(|target| target.presence != Presence::Active) {
                     continue;
                 }
                 if self.counted.is_none() && (full || now.since(returned.polled) > limit) {
                     self.skip(id, 1);
                     continue;
                 }
-                return Some(Turn {
-                    id,
-                    polled: returned.polled,
-                });
+                return Some(Turn { id, again: true });
             }
             let late = self.schedule.overdue(now)?;
             let sendable = self.counted.is_some() || (late <= limit && !full);
@@ -204,7 +202,7 @@ impl Lane {
                 self.catch_up.take(now);
                 return Some(Turn {
                     id: due.target,
-                    polled: now,
+                    again: false,
                 });
             }
         }
@@ -215,9 +213,14 @@ impl Lane {
         self.rate.ready_at() <= now && !(behind && self.catch_up.ready_at() > now)
     }
 
-    /// Makes a probe of a turn; `None` where all source ports are in flight.
+    /// Makes a probe of a turn; `None` where all source ports are in flight, or where the last probe of the pair is too
+    /// recent: it was late, or the period has just been changed.
     fn transmit(&mut self, turn: &Turn, now: Mono, buf: &mut [u8]) -> Option<Transmit> {
         let target = *self.targets.get(turn.id)?;
+        if self.counted.is_none() && !turn.again && now < target.not_before {
+            self.skip(turn.id, 1);
+            return None;
+        }
         let mut port = 0;
         if self.ports.len() > 0 {
             match self.ports.take(target.flow) {
@@ -238,7 +241,7 @@ impl Lane {
         };
         self.ring.push(Slot {
             sequence,
-            sent_mono: turn.polled.max(now),
+            sent_mono: now,
             target: turn.id.0,
             generation: target.generation,
             port,
@@ -247,7 +250,7 @@ impl Lane {
         });
         self.unreported += 1;
         self.stats.sent += 1;
-        self.note_polled(turn.id);
+        self.note_polled(turn.id, now);
         Some(Transmit {
             key: sequence as u32,
             destination: target.address,
@@ -256,9 +259,10 @@ impl Lane {
         })
     }
 
-    fn note_polled(&mut self, id: TargetId) {
+    fn note_polled(&mut self, id: TargetId, now: Mono) {
         let Some(target) = self.targets.get(id) else { return };
         target.in_flight += 1;
+        target.not_before = now.plus(MIN_PAIR_INTERVAL);
         if self.counted.is_some() {
             target.remaining = target.remaining.saturating_sub(1);
             if target.remaining == 0 {
