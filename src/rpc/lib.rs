@@ -2,6 +2,8 @@
 //!
 //! Cleartext HTTP/2, as the original. Times are this program's own clock's ([`dt_probe::Clock::User`]): what gRPC
 //! measures is the whole path through both processes, so kernel stamps would not describe it.
+//!
+//! TLS and mTLS are not there yet.
 
 mod accept;
 mod bind;
@@ -12,7 +14,6 @@ pub mod message;
 mod peer;
 mod ping;
 mod prober;
-mod schedule;
 mod server;
 
 pub use bind::{BindError, bind};

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dt_probe::time::nanos;
-use dt_probe::{Event, Mono, TargetId, What};
+use dt_probe::{Event, Mono, Pattern, Schedule, TargetId, What};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,6 @@ use tokio_util::task::TaskTracker;
 
 use crate::peer::{GrpcTarget, Peer};
 use crate::ping;
-use crate::schedule::Schedule;
 
 /// How long an answer after its time-out can still be told as late, at least.
 const MIN_LATE_MEMORY: Duration = Duration::from_secs(3);
@@ -107,7 +106,7 @@ pub(crate) struct Shared {
 struct State {
     peers: HashMap<TargetId, Arc<Peer>>,
     schedule: Schedule,
-    enabled: bool,
+    /// Nothing begins any more, whatever is enabled.
     draining: bool,
 }
 
@@ -119,8 +118,7 @@ impl Prober {
         let permits = |n: usize| n.min(Semaphore::MAX_PERMITS);
         let state = State {
             peers: HashMap::new(),
-            schedule: Schedule::new(config.period, config.seed),
-            enabled: true,
+            schedule: Schedule::new(Pattern::Continuous, nanos(config.period), config.seed, Mono(0)),
             draining: false,
         };
         let shared = Arc::new(Shared {
@@ -175,7 +173,7 @@ impl Prober {
     /// A new period for all targets; each keeps its place in the round.
     pub fn set_period(&self, period: Duration) {
         let now = self.shared.now();
-        self.shared.lock().schedule.set_period(period, now);
+        self.shared.lock().schedule.set_period(nanos(period), now);
         self.shared.changed.notify_one();
     }
 
@@ -183,10 +181,11 @@ impl Prober {
     pub fn set_enabled(&self, enabled: bool) {
         let now = self.shared.now();
         let mut state = self.shared.lock();
-        if enabled && !state.enabled {
-            state.schedule.restart(now);
+        if enabled {
+            state.schedule.resume(now);
+        } else {
+            state.schedule.pause();
         }
-        state.enabled = enabled;
         drop(state);
         self.shared.changed.notify_one();
     }
@@ -289,22 +288,25 @@ impl Shared {
         let mut skipped = Vec::new();
         let mut guard = self.lock();
         let state = &mut *guard;
-        if !state.enabled || state.draining {
+        if state.draining {
             return (skipped, None);
         }
         while let Some(due) = state.schedule.pop_due(now) {
             let Some(peer) = state.peers.get(&due.target) else {
                 continue;
             };
-            peer.hold();
-            if due.missed > 0 {
-                skipped.push((Arc::clone(peer), due.missed));
-            } else if peer.in_flight.load(Relaxed) >= self.config.max_overlap {
-                skipped.push((Arc::clone(peer), 1));
-            } else {
+            let mut missed = due.skipped;
+            if due.send && peer.in_flight.load(Relaxed) >= self.config.max_overlap {
+                missed = missed.saturating_add(1);
+            } else if due.send {
+                peer.hold();
                 peer.in_flight.fetch_add(1, Relaxed);
                 self.in_flight.fetch_add(1, Relaxed);
                 self.tracker.spawn(ping::run(Arc::clone(self), Arc::clone(peer)));
+            }
+            if missed > 0 {
+                peer.hold();
+                skipped.push((Arc::clone(peer), missed));
             }
         }
         (skipped, state.schedule.next_due())
