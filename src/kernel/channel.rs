@@ -211,7 +211,11 @@ impl PacketChannel {
             };
             match (bytes, address::read(message.name)) {
                 (Some(bytes), Some(from)) => {
-                    let stamp = control.stamp.map(|wall| (wall, Clock::Kernel));
+                    // Where another socket has the kernel stamp all packets, ours come stamped unasked.
+                    let stamp = control
+                        .stamp
+                        .filter(|_| self.detected.rx_stamps)
+                        .map(|wall| (wall, Clock::Kernel));
                     accept(Received { bytes, from, stamp });
                 }
                 _ => self.skipped.malformed += 1,

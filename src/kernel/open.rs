@@ -41,7 +41,7 @@ pub(crate) fn echo(family: Family, identifier: u16, features: Features) -> Resul
         io::Error::other("switched off")
     };
     match open(family, Type::DGRAM, icmp(family)) {
-        Ok(socket) => datagram_echo(socket, family, identifier, features),
+        Ok(socket) => datagram_echo(socket, family, features),
         Err(datagram) => Err(OpenError::IcmpNotPermitted {
             family,
             raw: refused,
@@ -119,7 +119,7 @@ fn raw_echo(socket: Socket, family: Family, identifier: u16, features: Features)
     })
 }
 
-fn datagram_echo(socket: Socket, family: Family, identifier: u16, features: Features) -> Result<Opened, OpenError> {
+fn datagram_echo(socket: Socket, family: Family, features: Features) -> Result<Opened, OpenError> {
     let step = |step| {
         move |source| OpenError::SetUp {
             what: ICMP,
@@ -128,13 +128,16 @@ fn datagram_echo(socket: Socket, family: Family, identifier: u16, features: Feat
             source,
         }
     };
-    let bind = |port| socket.bind(&SocketAddr::new(family.unspecified(), port).into());
-    // The kernel calls the identifier a port: ours where it is free, else any.
-    bind(identifier)
-        .or_else(|_| bind(0))
+    // The kernel calls the identifier a port and gives one that is free. By default a second ping socket may bind to the same
+    // one and take our replies away: not with this off.
+    socket
+        .set_reuse_address(false)
+        .map_err(step("keep the identifier to itself"))?;
+    socket
+        .bind(&SocketAddr::new(family.unspecified(), 0).into())
         .map_err(step("bind to an identifier"))?;
     let bound = socket.local_addr().map_err(step("read the identifier"))?;
-    let identifier = bound.as_socket().map_or(identifier, |address| address.port());
+    let identifier = bound.as_socket().map_or(0, |address| address.port());
     let framing = Framing::of(family, SocketMethod::Datagram, icmp_number(family));
     let detected =
         set_up(&socket, ICMP, family, SocketMethod::Datagram, features).map_err(step("set the receive buffer"))?;

@@ -12,7 +12,11 @@ use dt_probe::Clock;
 
 fn open(family: Family) -> PacketChannel {
     let mut channel = PacketChannel::echo(family, 0x7a31, &Features::default()).unwrap();
-    assert!(channel.warm_up().unwrap(), "loopback answers with stamps: {}", channel.detected());
+    assert!(
+        channel.warm_up().unwrap(),
+        "loopback answers with stamps: {}",
+        channel.detected()
+    );
     channel
 }
 
@@ -30,16 +34,24 @@ fn every_probe_is_stamped_on_both_sides_from_the_first_on() {
         in_namespace(|| {
             let mut channel = open(family);
             assert_eq!(channel.detected().method, SocketMethod::Raw);
-            assert_eq!((channel.detected().tx_stamps.is_some(), channel.detected().rx_stamps), (true, true));
+            assert_eq!(
+                (channel.detected().tx_stamps.is_some(), channel.detected().rx_stamps),
+                (true, true)
+            );
             let (mut batch, mut log, mut clocks) = (Batch::new(), Log::default(), Clocks::new());
             let before = clocks.read();
-            let keys: Vec<u32> = (0..1_000u32).map(|number| (u32::MAX - 300).wrapping_add(7 * number)).collect();
+            let keys: Vec<u32> = (0..1_000u32)
+                .map(|number| (u32::MAX - 300).wrapping_add(7 * number))
+                .collect();
             for chunk in keys.chunks(64) {
                 for (number, &key) in chunk.iter().enumerate() {
                     commit_echo(&mut batch, &channel, target(family, number as u32 + 1), key);
                 }
                 let results = send(&mut channel, &mut batch);
-                assert_eq!(results, chunk.iter().map(|&key| (key, SendOutcome::Sent)).collect::<Vec<_>>());
+                assert_eq!(
+                    results,
+                    chunk.iter().map(|&key| (key, SendOutcome::Sent)).collect::<Vec<_>>()
+                );
                 log.read(&mut channel);
             }
             until("all replies and stamps", || {
@@ -48,12 +60,18 @@ fn every_probe_is_stamped_on_both_sides_from_the_first_on() {
             });
             let after = clocks.read();
             assert_eq!(before.epoch, after.epoch, "the clock was stepped during the test");
-            assert_eq!((log.count, log.by_packet, log.other, log.errors.len()), (1_000, 0, 0, 0));
+            assert_eq!(
+                (log.count, log.by_packet, log.other, log.errors.len()),
+                (1_000, 0, 0, 0)
+            );
             for key in keys {
                 let (rx, clock) = log.replies[&key].expect("a receive stamp");
                 let tx = log.left[&key];
                 assert_eq!(clock, Clock::Kernel);
-                assert!(before.wall <= tx && tx <= rx && rx <= after.wall, "{before:?} {tx:?} {rx:?} {after:?}");
+                assert!(
+                    before.wall <= tx && tx <= rx && rx <= after.wall,
+                    "{before:?} {tx:?} {rx:?} {after:?}"
+                );
             }
             assert_eq!((channel.drops(), channel.skipped()), (0, Default::default()));
         });
@@ -64,7 +82,11 @@ fn every_probe_is_stamped_on_both_sides_from_the_first_on() {
 fn keys_of_any_value_come_back() {
     in_namespace(|| {
         let mut channel = open(Family::V4);
-        assert_eq!(channel.detected().tx_stamps, Some(StampKeying::Id), "a kernel since 6.13");
+        assert_eq!(
+            channel.detected().tx_stamps,
+            Some(StampKeying::Id),
+            "a kernel since 6.13"
+        );
         let (mut batch, mut log) = (Batch::new(), Log::default());
         let keys = [0, 1, u32::MAX, 0x8000_0000, 0x1234_5678];
         for key in keys {
@@ -75,7 +97,10 @@ fn keys_of_any_value_come_back() {
             log.read(&mut channel);
             (log.left.len() == keys.len() && log.replies.len() == keys.len()).then_some(())
         });
-        assert!(keys.iter().all(|key| log.left.contains_key(key) && log.replies.contains_key(key)));
+        assert!(
+            keys.iter()
+                .all(|key| log.left.contains_key(key) && log.replies.contains_key(key))
+        );
     });
 }
 
@@ -98,7 +123,10 @@ fn without_loopback_the_warm_up_says_so_and_nothing_is_given_up() {
         common::shell("ip link set lo down");
         let mut channel = PacketChannel::echo(Family::V4, 77, &Features::default()).unwrap();
         assert!(!channel.warm_up().unwrap());
-        assert_eq!((channel.detected().tx_stamps, channel.detected().rx_stamps), (Some(StampKeying::Id), true));
+        assert_eq!(
+            (channel.detected().tx_stamps, channel.detected().rx_stamps),
+            (Some(StampKeying::Id), true)
+        );
     });
 }
 
@@ -154,7 +182,11 @@ fn what_the_receive_buffer_drops_is_counted() {
         // On loopback each reply is there or dropped by the time its request was sent. A full raw socket counts what its
         // filter would have kept out as well: here the requests, which come by on their way in.
         let lost = (SENT - log.count) as u64;
-        assert!((lost..=2 * lost).contains(&channel.drops()), "{lost} {}", channel.drops());
+        assert!(
+            (lost..=2 * lost).contains(&channel.drops()),
+            "{lost} {}",
+            channel.drops()
+        );
         // The count stays when packets go through again.
         commit_echo(&mut batch, &channel, target(Family::V4, 1), 1);
         send(&mut channel, &mut batch);
@@ -172,13 +204,20 @@ fn a_source_address_is_used() {
     in_namespace(|| {
         common::shell("ip addr add 192.0.2.1/32 dev lo; ip addr add 192.0.2.2/32 dev lo");
         common::shell("ip addr add 2001:db8::1/128 dev lo nodad; ip addr add 2001:db8::2/128 dev lo nodad");
-        for (family, to, from) in [(Family::V4, "192.0.2.1", "192.0.2.2"), (Family::V6, "2001:db8::1", "2001:db8::2")] {
+        for (family, to, from) in [
+            (Family::V4, "192.0.2.1", "192.0.2.2"),
+            (Family::V6, "2001:db8::1", "2001:db8::2"),
+        ] {
             let mut channel = open(family);
             let mut batch = Batch::new();
             let (to, from): (IpAddr, IpAddr) = (to.parse().unwrap(), from.parse().unwrap());
             let identifier = channel.identifier();
             for (key, source) in [(1, Some(from)), (2, Some("198.51.100.1".parse().unwrap()))] {
-                let source = if key == 2 && family == Family::V6 { Some("2001:db8::99".parse().unwrap()) } else { source };
+                let source = if key == 2 && family == Family::V6 {
+                    Some("2001:db8::99".parse().unwrap())
+                } else {
+                    source
+                };
                 let length = common::echo_request(batch.next_buffer(), family, identifier, key, 56);
                 batch.commit(key, std::net::SocketAddr::new(to, 0), source, length);
             }
@@ -186,9 +225,12 @@ fn a_source_address_is_used() {
             let results = send(&mut channel, &mut batch);
             assert_eq!(results[0], (1, SendOutcome::Sent));
             // Kernels differ in which errno tells that the source isn't ours.
-            let refused = matches!(results[1], (2, SendOutcome::Failed(libc::EINVAL) | SendOutcome::NoRoute));
+            let refused = matches!(
+                results[1],
+                (2, SendOutcome::Failed(libc::EINVAL) | SendOutcome::NoRoute)
+            );
             assert!(refused, "not our address: {results:?}");
-            assert_eq!(until("the request", || listener()), from);
+            assert_eq!(until("the request", &listener), from);
         }
     });
 }
@@ -218,7 +260,12 @@ fn a_packet_longer_than_is_kept_is_skipped_and_counted() {
     in_namespace(|| {
         let mut channel = open(Family::V4);
         // The longest packet we send is shorter than what is kept, so somebody else asks for a long reply with our identifier.
-        let asker = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::RAW, Some(socket2::Protocol::ICMPV4)).unwrap();
+        let asker = socket2::Socket::new(
+            socket2::Domain::IPV4,
+            socket2::Type::RAW,
+            Some(socket2::Protocol::ICMPV4),
+        )
+        .unwrap();
         let mut packet = vec![0; 4_000];
         common::echo_request(&mut packet, Family::V4, channel.identifier(), 5, 3_992);
         let to: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();
@@ -235,7 +282,9 @@ fn a_packet_longer_than_is_kept_is_skipped_and_counted() {
 #[test]
 fn a_batch_that_the_device_has_no_room_for_is_told_newest_first() {
     in_namespace(|| {
-        common::shell("ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up; ip addr add 192.0.2.1/24 dev v0");
+        common::shell(
+            "ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up; ip addr add 192.0.2.1/24 dev v0",
+        );
         common::shell("ip neigh add 192.0.2.9 lladdr 02:00:00:00:00:09 dev v0");
         common::shell("tc qdisc add dev v0 root tbf rate 8kbit burst 1600 limit 10000000");
         let mut channel = open(Family::V4);
@@ -250,11 +299,23 @@ fn a_batch_that_the_device_has_no_room_for_is_told_newest_first() {
                 break;
             }
         }
-        let first = results.iter().position(|(_, outcome)| *outcome == SendOutcome::WouldBlock).expect("a full send buffer");
-        assert!(results[..first].iter().all(|(_, outcome)| *outcome == SendOutcome::Sent), "{results:?}");
+        let first = results
+            .iter()
+            .position(|(_, outcome)| *outcome == SendOutcome::WouldBlock)
+            .expect("a full send buffer");
+        assert!(
+            results[..first]
+                .iter()
+                .all(|(_, outcome)| *outcome == SendOutcome::Sent),
+            "{results:?}"
+        );
         let blocked: Vec<u32> = results[first..].iter().map(|(key, _)| *key % 64).collect();
         assert_eq!(blocked, (first as u32..64).rev().collect::<Vec<_>>());
-        assert!(results[first..].iter().all(|(_, outcome)| *outcome == SendOutcome::WouldBlock));
+        assert!(
+            results[first..]
+                .iter()
+                .all(|(_, outcome)| *outcome == SendOutcome::WouldBlock)
+        );
         // A short queue refuses instead (ENOBUFS): the same to us.
         common::shell("tc qdisc replace dev v0 root tbf rate 8kbit burst 1600 limit 3000");
         let results = until("the queue's refusal", || {
@@ -262,8 +323,16 @@ fn a_batch_that_the_device_has_no_room_for_is_told_newest_first() {
                 commit_echo(&mut batch, &channel, "192.0.2.9".parse().unwrap(), key);
             }
             let results = send(&mut channel, &mut batch);
-            results.iter().any(|(_, outcome)| *outcome != SendOutcome::Sent).then_some(results)
+            results
+                .iter()
+                .any(|(_, outcome)| *outcome != SendOutcome::Sent)
+                .then_some(results)
         });
-        assert!(results.iter().all(|(_, outcome)| matches!(outcome, SendOutcome::Sent | SendOutcome::WouldBlock)), "{results:?}");
+        assert!(
+            results
+                .iter()
+                .all(|(_, outcome)| matches!(outcome, SendOutcome::Sent | SendOutcome::WouldBlock)),
+            "{results:?}"
+        );
     });
 }

@@ -23,7 +23,10 @@ fn pair(family: Family) -> (IpAddr, IpAddr) {
     };
     for text in texts {
         let length = if family == Family::V4 { 32 } else { 128 };
-        shell(&format!("ip addr add {text}/{length} dev lo {}", if family == Family::V4 { "" } else { "nodad" }));
+        shell(&format!(
+            "ip addr add {text}/{length} dev lo {}",
+            if family == Family::V4 { "" } else { "nodad" }
+        ));
     }
     (texts[0].parse().unwrap(), texts[1].parse().unwrap())
 }
@@ -42,7 +45,9 @@ fn an_icmp_error_is_queued_and_poisons_no_other_send() {
             let (good, bad) = pair(family);
             let rule = match family {
                 Family::V4 => format!("ip daddr {bad} icmp type echo-request reject with icmpx type admin-prohibited"),
-                Family::V6 => format!("ip6 daddr {bad} icmpv6 type echo-request reject with icmpx type admin-prohibited"),
+                Family::V6 => {
+                    format!("ip6 daddr {bad} icmpv6 type echo-request reject with icmpx type admin-prohibited")
+                }
             };
             let mut channel = open(family);
             firewall("input", &[&rule]);
@@ -62,7 +67,11 @@ fn an_icmp_error_is_queued_and_poisons_no_other_send() {
             keys.sort_unstable();
             assert_eq!(keys, (0..64).step_by(2).collect::<Vec<_>>());
             for (destination, offender, kind, code, errno, _) in &log.errors {
-                let expected = if family == Family::V4 { (3, 13, libc::EHOSTUNREACH) } else { (1, 1, libc::EACCES) };
+                let expected = if family == Family::V4 {
+                    (3, 13, libc::EHOSTUNREACH)
+                } else {
+                    (1, 1, libc::EACCES)
+                };
                 assert_eq!((*destination, (*kind, *code, *errno)), (bad, expected));
                 assert!(offender.is_some());
             }
@@ -76,7 +85,12 @@ fn a_pending_error_is_nobody_elses() {
     in_namespace(|| {
         let (good, bad) = pair(Family::V4);
         let mut channel = open(Family::V4);
-        firewall("input", &[&format!("ip daddr {bad} icmp type echo-request reject with icmpx type host-unreachable")]);
+        firewall(
+            "input",
+            &[&format!(
+                "ip daddr {bad} icmp type echo-request reject with icmpx type host-unreachable"
+            )],
+        );
         unlimited_errors();
         let (mut batch, mut log) = (Batch::new(), Log::default());
         for round in 0..10 {
@@ -88,7 +102,10 @@ fn a_pending_error_is_nobody_elses() {
             commit_echo(&mut batch, &channel, bad, 100);
             send(&mut channel, &mut batch);
             until("the good one's reply", || {
-                channel.receive(&mut |received| assert_eq!(echo_key(received.bytes), 2 * round + 1)).ok().filter(|count| *count == 1)
+                channel
+                    .receive(&mut |received| assert_eq!(echo_key(received.bytes), 2 * round + 1))
+                    .ok()
+                    .filter(|count| *count == 1)
             });
             // The stamps of key 100 would be told twice otherwise.
             log.read(&mut channel);
@@ -133,7 +150,10 @@ fn a_failing_packet_in_the_middle_of_a_batch_is_its_own_failure() {
                 (log.replies.len() == sent.len() && log.left.len() == sent.len()).then_some(())
             });
             // The keys still say whose stamp is whose: the kernel's own count would have drifted by the dropped ones.
-            assert!(sent.iter().all(|key| log.replies.contains_key(key) && log.left.contains_key(key)));
+            assert!(
+                sent.iter()
+                    .all(|key| log.replies.contains_key(key) && log.left.contains_key(key))
+            );
         });
     }
 }
@@ -164,7 +184,12 @@ fn addresses_of_the_other_family_and_too_long_packets_fail_alone() {
 fn icmp_errors_about_syns_are_queued() {
     in_namespace(|| {
         let (_, bad) = pair(Family::V4);
-        firewall("input", &[&format!("ip daddr {bad} tcp dport 80 reject with icmpx type port-unreachable")]);
+        firewall(
+            "input",
+            &[&format!(
+                "ip daddr {bad} tcp dport 80 reject with icmpx type port-unreachable"
+            )],
+        );
         let ports = SourcePorts::reserve(2, None).unwrap();
         let mut channel = PacketChannel::tcp(Family::V4, &ports, &Features::default()).unwrap();
         assert!(channel.warm_up().unwrap());
@@ -180,7 +205,10 @@ fn icmp_errors_about_syns_are_queued() {
         });
         let (destination, _, kind, code, errno, quoted) = &log.errors[0];
         assert_eq!((*destination, *kind, *code, *errno), (bad, 3, 3, libc::ECONNREFUSED));
-        assert_eq!((&quoted[..2], &quoted[4..8]), (&ports.ports().start.to_be_bytes()[..], &99u32.to_be_bytes()[..]));
+        assert_eq!(
+            (&quoted[..2], &quoted[4..8]),
+            (&ports.ports().start.to_be_bytes()[..], &99u32.to_be_bytes()[..])
+        );
     });
 }
 
@@ -188,7 +216,9 @@ fn icmp_errors_about_syns_are_queued() {
 #[test]
 fn a_neighbour_that_is_not_there_is_an_icmp_error() {
     in_namespace(|| {
-        shell("ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up; ip addr add 192.0.2.1/24 dev v0");
+        shell(
+            "ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up; ip addr add 192.0.2.1/24 dev v0",
+        );
         let mut channel = open(Family::V4);
         let mut batch = Batch::new();
         commit_echo(&mut batch, &channel, "192.0.2.77".parse().unwrap(), 5);
@@ -199,7 +229,10 @@ fn a_neighbour_that_is_not_there_is_an_icmp_error() {
             (!log.errors.is_empty()).then_some(())
         });
         let (destination, _, kind, code, errno, quoted) = &log.errors[0];
-        assert_eq!((destination.to_string().as_str(), *kind, *code, *errno), ("192.0.2.77", 3, 1, libc::EHOSTUNREACH));
+        assert_eq!(
+            (destination.to_string().as_str(), *kind, *code, *errno),
+            ("192.0.2.77", 3, 1, libc::EHOSTUNREACH)
+        );
         assert_eq!(echo_key(quoted), 5);
         assert!(log.left.is_empty(), "it never left this host");
     });

@@ -15,7 +15,11 @@ const SYN_ACK: u8 = 0x12;
 fn open(family: Family, count: u16) -> (PacketChannel, SourcePorts) {
     let ports = SourcePorts::reserve(count, None).unwrap();
     let mut channel = PacketChannel::tcp(family, &ports, &Features::default()).unwrap();
-    assert!(channel.warm_up().unwrap(), "loopback answers with stamps: {}", channel.detected());
+    assert!(
+        channel.warm_up().unwrap(),
+        "loopback answers with stamps: {}",
+        channel.detected()
+    );
     (channel, ports)
 }
 
@@ -42,7 +46,10 @@ fn answers(channel: &mut PacketChannel, count: usize) -> (Vec<(u32, u8)>, Log) {
         channel
             .receive(&mut |received| {
                 let data_offset = usize::from(received.bytes[12] >> 4) * 4;
-                assert!(data_offset >= 20 && received.bytes.len() >= data_offset, "from the TCP header on");
+                assert!(
+                    data_offset >= 20 && received.bytes.len() >= data_offset,
+                    "from the TCP header on"
+                );
                 flags.push((answered(received.bytes), received.bytes[13] & (RST | SYN_ACK)));
                 log.replies.insert(answered(received.bytes), received.stamp);
                 log.count += 1;
@@ -58,11 +65,17 @@ fn answers(channel: &mut PacketChannel, count: usize) -> (Vec<(u32, u8)>, Log) {
 
 /// Connections on this port that wait for the handshake's last segment.
 fn half_open(port: u16) -> usize {
-    let entries = ["tcp", "tcp6"].map(|table| std::fs::read_to_string(format!("/proc/thread-self/net/{table}")).unwrap());
+    let entries =
+        ["tcp", "tcp6"].map(|table| std::fs::read_to_string(format!("/proc/thread-self/net/{table}")).unwrap());
     let port = format!(":{port:04X}");
     // Local address, remote address, state: 03 is SYN_RECV.
-    let fields = entries.iter().flat_map(|entries| entries.lines()).map(|line| line.split_whitespace().collect::<Vec<_>>());
-    fields.filter(|fields| fields.len() > 3 && fields[1].ends_with(&port) && fields[3] == "03").count()
+    let fields = entries
+        .iter()
+        .flat_map(|entries| entries.lines())
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    fields
+        .filter(|fields| fields.len() > 3 && fields[1].ends_with(&port) && fields[3] == "03")
+        .count()
 }
 
 #[test]
@@ -85,7 +98,9 @@ fn an_open_port_answers_syn_ack_and_the_kernel_resets_it() {
                 assert!(log.left[key] <= stamp.expect("a receive stamp").0);
             }
             // Without the reset they would stay for a minute.
-            until("the half-open connections' end", || (half_open(to.port()) == 0).then_some(()));
+            until("the half-open connections' end", || {
+                (half_open(to.port()) == 0).then_some(())
+            });
             listener.set_nonblocking(true).unwrap();
             assert!(listener.accept().is_err(), "nothing was opened in full");
         });
@@ -114,7 +129,12 @@ fn half_open_connections_are_seen_where_the_reset_is_kept_back() {
 fn a_closed_port_answers_rst() {
     for family in BOTH {
         in_namespace(|| {
-            let closed = socket2::Socket::new(socket2::Domain::for_address(SocketAddr::new(family.loopback(), 0)), socket2::Type::STREAM, None).unwrap();
+            let closed = socket2::Socket::new(
+                socket2::Domain::for_address(SocketAddr::new(family.loopback(), 0)),
+                socket2::Type::STREAM,
+                None,
+            )
+            .unwrap();
             closed.bind(&SocketAddr::new(family.loopback(), 0).into()).unwrap();
             let to = closed.local_addr().unwrap().as_socket().unwrap();
             let (mut channel, ports) = open(family, 2);
@@ -122,7 +142,10 @@ fn a_closed_port_answers_rst() {
             commit(&mut batch, ports.ports().start, to, 0xffff_ffff);
             send(&mut channel, &mut batch);
             let (flags, log) = answers(&mut channel, 1);
-            assert_eq!(flags.iter().map(|(key, flags)| (*key, flags & RST)).collect::<Vec<_>>(), [(0xffff_ffff, RST)]);
+            assert_eq!(
+                flags.iter().map(|(key, flags)| (*key, flags & RST)).collect::<Vec<_>>(),
+                [(0xffff_ffff, RST)]
+            );
             assert!(log.replies[&0xffff_ffff].is_some(), "stamped");
         });
     }
@@ -192,10 +215,16 @@ fn the_search_goes_round_ports_in_use_and_says_when_there_is_none() {
     in_namespace(|| {
         let busy = TcpListener::bind("127.0.0.1:61002").unwrap();
         assert_eq!(SourcePorts::reserve(4, None).unwrap().ports(), 61_003..61_007);
-        assert_eq!(SourcePorts::reserve(2, Some(61_000..=61_001)).unwrap().ports(), 61_000..61_002);
+        assert_eq!(
+            SourcePorts::reserve(2, Some(61_000..=61_001)).unwrap().ports(),
+            61_000..61_002
+        );
         let error = SourcePorts::reserve(3, Some(61_000..=61_004)).unwrap_err();
         assert!(matches!(error, PortsError::NoBlock { busy: 1, .. }), "{error}");
-        assert!(error.to_string().contains("61000-61004") && error.to_string().contains("3 neighbouring"), "{error}");
+        assert!(
+            error.to_string().contains("61000-61004") && error.to_string().contains("3 neighbouring"),
+            "{error}"
+        );
         drop(busy);
         shell("sysctl -qw net.ipv4.ip_local_port_range='20000 65535'");
         let ports = SourcePorts::reserve(4, None).unwrap().ports();

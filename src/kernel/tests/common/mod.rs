@@ -34,14 +34,20 @@ pub fn in_namespace<T: Send>(test: impl FnOnce() -> T + Send) -> T {
 pub fn shell(line: &str) -> String {
     let output = Command::new("sh").args(["-c", line]).output().expect("sh");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "`{line}`: {}{text}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "`{line}`: {}{text}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     text
 }
 
 /// Loads rules of nftables into the calling thread's namespace.
 pub fn firewall(hook: &str, rules: &[&str]) {
     let rules = rules.join("; ");
-    shell(&format!("nft 'table inet test {{ chain c {{ type filter hook {hook} priority 0; {rules}; }}; }}'"));
+    shell(&format!(
+        "nft 'table inet test {{ chain c {{ type filter hook {hook} priority 0; {rules}; }}; }}'"
+    ));
 }
 
 /// Calls until it gives something, and fails after [`PATIENCE`].
@@ -58,7 +64,9 @@ pub fn until<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
 
 pub fn checksum(parts: &[&[u8]]) -> [u8; 2] {
     let words = parts.iter().flat_map(|part| part.chunks(2));
-    let mut sum: u32 = words.map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0))).sum();
+    let mut sum: u32 = words
+        .map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)))
+        .sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }
@@ -111,10 +119,19 @@ pub fn commit_echo(batch: &mut Batch, channel: &PacketChannel, destination: IpAd
 pub fn send(channel: &mut PacketChannel, batch: &mut Batch) -> Vec<(u32, SendOutcome)> {
     let mut results = Vec::new();
     let sent = channel.send(batch, &mut |SendResult { key, outcome }| results.push((key, outcome)));
-    assert_eq!(sent, results.iter().filter(|(_, outcome)| *outcome == SendOutcome::Sent).count());
+    assert_eq!(
+        sent,
+        results
+            .iter()
+            .filter(|(_, outcome)| *outcome == SendOutcome::Sent)
+            .count()
+    );
     assert!(batch.is_empty());
     results
 }
+
+/// Destination, offender, type, code, errno, quoted bytes.
+pub type IcmpError = (IpAddr, Option<IpAddr>, u8, u8, i32, Vec<u8>);
 
 /// Everything a channel has given, by key.
 #[derive(Debug, Default)]
@@ -127,8 +144,7 @@ pub struct Log {
     pub left: HashMap<u32, Wall>,
     pub by_id: usize,
     pub by_packet: usize,
-    /// ICMP errors: destination, offender, type, code, errno, quoted bytes.
-    pub errors: Vec<(IpAddr, Option<IpAddr>, u8, u8, i32, Vec<u8>)>,
+    pub errors: Vec<IcmpError>,
     pub other: usize,
 }
 
@@ -152,17 +168,33 @@ impl Log {
 
     fn note(&mut self, queued: Queued<'_>, sent: fn(&[u8]) -> u32) {
         match queued {
-            Queued::TxStamp { key: StampKey::Id(key), stamp, clock } => {
+            Queued::TxStamp {
+                key: StampKey::Id(key),
+                stamp,
+                clock,
+            } => {
                 assert_eq!(clock, Clock::Kernel);
                 assert!(self.left.insert(key, stamp).is_none(), "two stamps for {key}");
                 self.by_id += 1;
             }
-            Queued::TxStamp { key: StampKey::Packet { bytes, .. }, stamp, .. } => {
+            Queued::TxStamp {
+                key: StampKey::Packet { bytes, .. },
+                stamp,
+                ..
+            } => {
                 assert!(self.left.insert(sent(bytes), stamp).is_none());
                 self.by_packet += 1;
             }
-            Queued::IcmpError { bytes, destination, offender, kind, code, errno } => {
-                self.errors.push((destination, offender, kind, code, errno, bytes.to_vec()));
+            Queued::IcmpError {
+                bytes,
+                destination,
+                offender,
+                kind,
+                code,
+                errno,
+            } => {
+                self.errors
+                    .push((destination, offender, kind, code, errno, bytes.to_vec()));
             }
             Queued::Other => self.other += 1,
         }

@@ -1,0 +1,240 @@
+//! Connection attempts: each ends once, in the way it did.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+
+use common::{BOTH, firewall, in_namespace, shell, until};
+use dt_kernel::{ConnectOutcome, Connected, Connector, Family};
+
+/// Polls until as many attempts have ended.
+fn ended(connector: &mut Connector, count: usize) -> HashMap<u32, Connected> {
+    let mut all = HashMap::new();
+    until("the attempts' end", || {
+        connector
+            .poll(&mut |connected| assert!(all.insert(connected.key, connected).is_none(), "told twice"))
+            .unwrap();
+        (all.len() >= count).then_some(())
+    });
+    all
+}
+
+fn listener(family: Family) -> TcpListener {
+    TcpListener::bind(SocketAddr::new(family.loopback(), 0)).unwrap()
+}
+
+/// The result, whether it was told at once or later.
+fn result(connector: &mut Connector, key: u32, to: SocketAddr) -> ConnectOutcome {
+    match connector.start(key, to) {
+        Err(outcome) => outcome,
+        Ok(()) => ended(connector, 1)[&key].result,
+    }
+}
+
+#[test]
+fn an_open_port_is_established_and_leaves_nothing_behind() {
+    for family in BOTH {
+        in_namespace(|| {
+            let listener = listener(family);
+            let mut connector = Connector::new(4).unwrap();
+            connector.start(7, listener.local_addr().unwrap()).unwrap();
+            let connected = ended(&mut connector, 1)[&7];
+            let (_, peer) = listener.accept().unwrap();
+            assert_eq!(connected.source_port, peer.port());
+            let ConnectOutcome::Established {
+                rtt_ns,
+                user_rtt_ns,
+                retransmitted,
+            } = connected.result
+            else {
+                panic!("{connected:?}");
+            };
+            assert!(
+                rtt_ns <= user_rtt_ns + 1_000 && user_rtt_ns > 0 && !retransmitted,
+                "{connected:?}"
+            );
+            assert_eq!(connector.in_flight(), 0);
+            let table = if family == Family::V4 { "tcp" } else { "tcp6" };
+            let connections = std::fs::read_to_string(format!("/proc/thread-self/net/{table}")).unwrap();
+            // State 06 is TIME_WAIT.
+            assert!(
+                connections
+                    .lines()
+                    .all(|line| line.split_whitespace().nth(3) != Some("06")),
+                "{connections}"
+            );
+        });
+    }
+}
+
+#[test]
+fn a_closed_port_is_refused() {
+    for family in BOTH {
+        in_namespace(|| {
+            let to = listener(family).local_addr().unwrap();
+            let mut connector = Connector::new(4).unwrap();
+            assert_eq!(result(&mut connector, 1, to), ConnectOutcome::Refused);
+            assert_eq!(connector.in_flight(), 0);
+        });
+    }
+}
+
+#[test]
+fn no_route_and_icmp_errors_are_unreachable() {
+    in_namespace(|| {
+        shell("ip route add unreachable 203.0.113.1");
+        let mut connector = Connector::new(4).unwrap();
+        for to in ["203.0.113.1:80", "198.51.100.1:80"] {
+            assert_eq!(
+                result(&mut connector, 1, to.parse().unwrap()),
+                ConnectOutcome::Unreachable,
+                "{to}"
+            );
+        }
+        shell(
+            "ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up; ip addr add 192.0.2.1/24 dev v0",
+        );
+        assert_eq!(
+            result(&mut connector, 2, "192.0.2.77:80".parse().unwrap()),
+            ConnectOutcome::Unreachable,
+            "no such neighbour"
+        );
+        // The error is back while connect() still holds the socket, where the kernel ignores it; that to the SYN sent again isn't.
+        firewall("input", &["tcp dport 81 reject with icmpx type host-unreachable"]);
+        assert_eq!(
+            result(&mut connector, 3, "127.0.0.1:81".parse().unwrap()),
+            ConnectOutcome::Unreachable
+        );
+    });
+}
+
+#[test]
+fn a_lost_syn_is_told() {
+    in_namespace(|| {
+        let listener = listener(Family::V4);
+        // The first SYN is dropped, the second one arrives.
+        firewall("input", &["tcp flags & (syn | ack) == syn numgen inc mod 2 == 0 drop"]);
+        let mut connector = Connector::new(4).unwrap();
+        connector.start(1, listener.local_addr().unwrap()).unwrap();
+        let result = ended(&mut connector, 1)[&1].result;
+        assert!(
+            matches!(
+                result,
+                ConnectOutcome::Established {
+                    retransmitted: true,
+                    ..
+                }
+            ),
+            "{result:?}"
+        );
+    });
+}
+
+#[test]
+fn a_cancelled_attempt_is_not_told_and_its_slot_is_free() {
+    in_namespace(|| {
+        firewall("input", &["tcp dport 81 drop"]);
+        let (silent, listener) = ("127.0.0.1:81".parse().unwrap(), listener(Family::V4));
+        let mut connector = Connector::new(2).unwrap();
+        connector.start(5, silent).unwrap();
+        assert_eq!(
+            connector.start(7, silent),
+            Err(ConnectOutcome::Failed(libc::EBUSY)),
+            "the same slot"
+        );
+        assert!(!connector.cancel(7), "not the one that has it");
+        assert!(connector.cancel(5) && !connector.cancel(5));
+        assert_eq!(connector.in_flight(), 0);
+        connector.start(7, listener.local_addr().unwrap()).unwrap();
+        assert_eq!(ended(&mut connector, 1).keys().collect::<Vec<_>>(), [&7]);
+    });
+}
+
+#[test]
+fn many_at_once_end_each_in_its_way() {
+    in_namespace(|| {
+        let (listener, closed) = (listener(Family::V4), listener(Family::V4).local_addr().unwrap());
+        let open = listener.local_addr().unwrap();
+        let drain = std::thread::scope(|scope| {
+            let (stop, stopped) = std::sync::mpsc::channel::<()>();
+            listener.set_nonblocking(true).unwrap();
+            let drain = scope.spawn(move || {
+                while stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+                    while listener.accept().is_ok() {}
+                    std::thread::yield_now();
+                }
+            });
+            let mut connector = Connector::new(500).unwrap();
+            let (mut refused, mut told) = (0, 0);
+            for key in u32::MAX - 249..=u32::MAX {
+                connector.start(key, open).unwrap();
+                match connector.start(key.wrapping_add(250), closed) {
+                    Err(outcome) => {
+                        assert_eq!(outcome, ConnectOutcome::Refused);
+                        refused += 1;
+                    }
+                    Ok(()) => told += 1,
+                }
+            }
+            let all = ended(&mut connector, 250 + told);
+            assert_eq!(refused + told, 250);
+            for connected in all.values() {
+                if connected.key >= 250 {
+                    assert!(
+                        matches!(connected.result, ConnectOutcome::Established { .. }),
+                        "{connected:?}"
+                    );
+                } else {
+                    assert_eq!(connected.result, ConnectOutcome::Refused);
+                }
+            }
+            drop(stop);
+            drain.join()
+        });
+        drain.unwrap();
+    });
+}
+
+#[test]
+fn a_source_address_is_used() {
+    in_namespace(|| {
+        let listener = listener(Family::V4);
+        let source: IpAddr = "127.0.0.9".parse().unwrap();
+        let mut connector = Connector::new(1).unwrap();
+        connector
+            .start_from(1, listener.local_addr().unwrap(), Some(source))
+            .unwrap();
+        assert!(matches!(
+            ended(&mut connector, 1)[&1].result,
+            ConnectOutcome::Established { .. }
+        ));
+        assert_eq!(listener.accept().unwrap().1.ip(), source);
+        let wrong = Some("198.51.100.1".parse().unwrap());
+        let error = connector
+            .start_from(1, listener.local_addr().unwrap(), wrong)
+            .unwrap_err();
+        assert_eq!(error, ConnectOutcome::Failed(libc::EADDRNOTAVAIL));
+    });
+}
+
+/// A peer that resets at once had completed the handshake all the same.
+#[test]
+fn a_reset_after_the_handshake_is_established() {
+    in_namespace(|| {
+        let listener = listener(Family::V4);
+        let mut connector = Connector::new(1).unwrap();
+        connector.start(1, listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        socket2::SockRef::from(&accepted)
+            .set_linger(Some(std::time::Duration::ZERO))
+            .unwrap();
+        drop(accepted);
+        assert!(matches!(
+            ended(&mut connector, 1)[&1].result,
+            ConnectOutcome::Established { .. }
+        ));
+    });
+}
