@@ -163,6 +163,24 @@ impl Counts {
     }
 }
 
+impl From<&dt_probe::Counts> for Counts {
+    fn from(counts: &dt_probe::Counts) -> Counts {
+        // Taken apart so that a new field can't be forgotten.
+        let dt_probe::Counts {
+            received,
+            lost,
+            refused,
+            unreachable,
+            send_error,
+            late,
+            duplicate,
+            skipped,
+            fallbacks: timestamp_fallbacks,
+        } = *counts;
+        Counts { received, lost, refused, unreachable, send_error, late, duplicate, skipped, timestamp_fallbacks }
+    }
+}
+
 /// Adds `more` to `flows`; both ascend by port, and so does the result.
 fn merge_flows(flows: &mut Vec<Flow>, more: Vec<Flow>) {
     for flow in more {

@@ -1,0 +1,100 @@
+//! What librdkafka calls back: deliveries, errors, log lines. It keeps the outcomes for the worker and lets at most one
+//! line a minute of the client's own complaints into the log.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message as _;
+use rdkafka::producer::{DeliveryResult, ProducerContext};
+
+use super::message::Message;
+use crate::rate_limit::RateLimit;
+
+const LOG_PERIOD: Duration = Duration::from_secs(60);
+
+/// What became of a message.
+pub(crate) struct Outcome {
+    pub(crate) message: Arc<Message>,
+    /// `None` where it arrived.
+    pub(crate) error: Option<KafkaError>,
+}
+
+/// The callbacks of one client.
+pub(crate) struct Context {
+    outcomes: Mutex<Vec<Outcome>>,
+    /// The latest error of the client as a whole, until the worker takes it.
+    trouble: Mutex<Option<KafkaError>>,
+    errors: RateLimit,
+    lines: RateLimit,
+}
+
+impl Default for Context {
+    fn default() -> Self {
+        Context {
+            outcomes: Mutex::default(),
+            trouble: Mutex::default(),
+            errors: RateLimit::new(LOG_PERIOD),
+            lines: RateLimit::new(LOG_PERIOD),
+        }
+    }
+}
+
+impl Context {
+    /// What became of messages since the last call.
+    pub(crate) fn take_outcomes(&self) -> Vec<Outcome> {
+        std::mem::take(&mut *self.outcomes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The latest error of the client as a whole since the last call.
+    pub(crate) fn take_trouble(&self) -> Option<KafkaError> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Logs an error of the client, at most one a minute.
+    pub(crate) fn complain(&self, error: &KafkaError, reason: &str) {
+        if let Some(held_back) = self.errors.pass(Instant::now()) {
+            tracing::warn!(%error, reason, held_back, "Kafka client");
+        }
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        // The levels are syslog's: the smaller, the worse.
+        if level as i32 > RDKafkaLogLevel::Warning as i32 {
+            tracing::debug!(facility, line, "librdkafka");
+        } else if let Some(held_back) = self.lines.pass(Instant::now()) {
+            tracing::warn!(facility, line, held_back, "librdkafka");
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.complain(&error, reason);
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        // A fatal error outweighs whatever comes after it.
+        if trouble.as_ref().and_then(KafkaError::rdkafka_error_code) != Some(RDKafkaErrorCode::Fatal) {
+            *trouble = Some(error);
+        }
+    }
+}
+
+impl ConsumerContext for Context {}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Arc<Message>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, message: Arc<Message>) {
+        let error = result.as_ref().err().map(|(error, message)| {
+            tracing::trace!(topic = message.topic(), partition = message.partition(), %error, "not delivered");
+            error.clone()
+        });
+        self.outcomes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Outcome { message, error });
+    }
+}

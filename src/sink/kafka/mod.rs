@@ -1,0 +1,159 @@
+//! The Kafka sink: summary records, keyed and with CloudEvents headers, and the original's TraceReports.
+//!
+//! One thread owns the producer. Summaries wait in the backlog, where they can still merge, until this node's moment in
+//! the window comes ([`spread`]); then they are numbered and handed to librdkafka, at most [`worker::OUTSTANDING_BYTES`]
+//! at a time. What librdkafka gives back as failed is handed over again under the same number.
+
+mod context;
+mod message;
+pub mod reader;
+mod settings;
+mod spread;
+mod topics;
+mod traces;
+mod worker;
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use dt_record::{Options, Origin, Summary, TraceReport};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::sync::watch;
+
+use crate::backlog::Backlog;
+use crate::config::KafkaConfig;
+use crate::publisher::{Sink, StartError};
+use crate::stats::{self, Stats};
+use traces::TraceRing;
+use worker::Worker;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct KafkaSink {
+    shared: Arc<Shared>,
+    trace_reports: bool,
+    drained: watch::Receiver<bool>,
+}
+
+/// What the agent's side and the thread both reach.
+#[derive(Debug)]
+struct Shared {
+    intake: Mutex<Intake>,
+    stats: Stats,
+}
+
+#[derive(Debug)]
+struct Intake {
+    backlog: Backlog,
+    traces: TraceRing,
+    /// Set once the sink is asked to drain: by when it must have.
+    draining: Option<Instant>,
+    /// Summaries taken from the backlog whose arrival isn't confirmed.
+    in_hand: u64,
+}
+
+impl Shared {
+    fn intake(&self) -> MutexGuard<'_, Intake> {
+        self.intake.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn gauges(&self, intake: &Intake) {
+        stats::set(
+            &self.stats.backlog_records,
+            intake.backlog.len() + intake.in_hand as usize,
+        );
+        stats::set(&self.stats.backlog_bytes, intake.backlog.bytes());
+    }
+}
+
+impl KafkaSink {
+    pub(crate) fn start(config: KafkaConfig, origin: Arc<Origin>, options: Options) -> Result<KafkaSink, StartError> {
+        let intake = Intake {
+            backlog: Backlog::new(config.backlog_bytes),
+            traces: TraceRing::default(),
+            draining: None,
+            in_hand: 0,
+        };
+        let shared = Arc::new(Shared {
+            intake: Mutex::new(intake),
+            stats: Stats::default(),
+        });
+        let trace_reports = config.trace_reports;
+        let (done, drained) = watch::channel(false);
+        let worker = Worker::new(config, origin, options, Arc::clone(&shared)).map_err(StartError::Kafka)?;
+        thread::Builder::new()
+            .name("dt-sink-kafka".to_owned())
+            .spawn(move || {
+                worker.run();
+                // Nobody may be waiting any more.
+                let _ = done.send(true);
+            })
+            .map_err(|error| StartError::Thread {
+                sink: "kafka".to_owned(),
+                error,
+            })?;
+        Ok(KafkaSink {
+            shared,
+            trace_reports,
+            drained,
+        })
+    }
+}
+
+impl Sink for KafkaSink {
+    fn name(&self) -> &str {
+        "kafka"
+    }
+
+    fn window(&self, summaries: &[Arc<Summary>]) {
+        let stats = &self.shared.stats;
+        let mut intake = self.shared.intake();
+        let now = Instant::now();
+        for summary in summaries {
+            let window = Duration::from_millis(summary.window_end_ms.saturating_sub(summary.window_start_ms));
+            let due = now + spread::offset(&summary.pair.source.node, window);
+            let pushed = intake.backlog.push(Arc::clone(summary), due);
+            stats::add(&stats.merged, pushed.merged);
+            stats::add(&stats.dropped, pushed.dropped);
+        }
+        self.shared.gauges(&intake);
+    }
+
+    fn trace(&self, report: &TraceReport) {
+        if self.trace_reports {
+            let dropped = self.shared.intake().traces.push(report.to_json());
+            stats::add(&self.shared.stats.traces_dropped, dropped);
+        }
+    }
+
+    fn drain(&self, deadline: Instant) -> BoxFuture<'_, u64> {
+        async move {
+            self.shared.intake().draining = Some(deadline);
+            let mut drained = self.drained.clone();
+            // An error means that the thread ended without saying so; what is left is counted below.
+            let _ = tokio::time::timeout_at(deadline.into(), drained.wait_for(|&done| done)).await;
+            let intake = self.shared.intake();
+            let left = intake.backlog.len() as u64 + intake.in_hand;
+            self.shared
+                .stats
+                .traces_dropped
+                .fetch_add(intake.traces.len() as u64, Relaxed);
+            left
+        }
+        .boxed()
+    }
+
+    fn stats(&self) -> &Stats {
+        &self.shared.stats
+    }
+}
+
+impl Drop for KafkaSink {
+    fn drop(&mut self) {
+        // Without a drain before, nothing that waits is waited for.
+        self.shared.intake().draining.get_or_insert_with(Instant::now);
+    }
+}

@@ -1,0 +1,54 @@
+//! How the Kafka client is set up: the agent's own choices, then the operator's options, which win.
+
+use std::collections::BTreeMap;
+
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+
+use crate::config::KafkaConfig;
+
+/// What producers and readers share.
+pub(crate) fn common(bootstrap: &str, client_id: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", bootstrap)
+        .set("client.id", client_id)
+        // Records must be visible within 10 s of a broker's return.
+        .set("reconnect.backoff.ms", "100")
+        .set("reconnect.backoff.max.ms", "2000")
+        // A connection attempt to a host that drops packets must not outlive the host's return by 30 s.
+        .set("socket.connection.setup.timeout.ms", "5000")
+        .set("socket.keepalive.enable", "true")
+        // The topics are created by us, with the partitions that were asked for, or not at all.
+        .set("allow.auto.create.topics", "false")
+        .set_log_level(RDKafkaLogLevel::Notice);
+    config
+}
+
+/// The operator's options on top.
+pub(crate) fn with_options(mut config: ClientConfig, options: &BTreeMap<String, String>) -> ClientConfig {
+    for (name, value) in options {
+        config.set(name, value);
+    }
+    config
+}
+
+/// The producer of the sink.
+pub(crate) fn producer(sink: &KafkaConfig) -> ClientConfig {
+    let mut config = common(&sink.bootstrap, &sink.client_id);
+    config
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        .set("compression.type", "lz4")
+        // Java's default partitioner, so that consumers find a key where they expect it.
+        .set("partitioner", "murmur2_random")
+        // Never: a message that librdkafka gave up on could only be handed over again, perhaps twice.
+        .set("message.timeout.ms", "0")
+        // A broker that hangs is left for another after 10 s; the default is a minute.
+        .set("request.timeout.ms", "8000")
+        .set("socket.timeout.ms", "10000")
+        // A window's records come at once: this long they gather into batches.
+        .set("linger.ms", "50")
+        // How long a topic that was just created, or deleted, may seem to be missing; the default is 30 s.
+        .set("topic.metadata.propagation.max.ms", "5000");
+    with_options(config, &sink.options)
+}

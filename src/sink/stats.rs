@@ -1,0 +1,90 @@
+//! What a sink tells about itself, for `/metrics` and logs.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+/// Counters and gauges of one sink. Written by the sink's thread, read by anyone.
+#[derive(Debug, Default)]
+pub struct Stats {
+    pub(crate) published: AtomicU64,
+    pub(crate) failed: AtomicU64,
+    pub(crate) retried: AtomicU64,
+    pub(crate) merged: AtomicU64,
+    pub(crate) dropped: AtomicU64,
+    pub(crate) backlog_records: AtomicU64,
+    pub(crate) backlog_bytes: AtomicU64,
+    pub(crate) traces_published: AtomicU64,
+    pub(crate) traces_dropped: AtomicU64,
+    pub(crate) connected: AtomicBool,
+    pub(crate) closed: AtomicBool,
+    last_error: Mutex<Option<String>>,
+}
+
+/// A [`Stats`] at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Summary records that arrived: acknowledged by Kafka, or written and flushed.
+    pub published: u64,
+    /// Attempts that failed: a delivery that Kafka refused, a write that the system refused.
+    pub failed: u64,
+    /// Attempts made again after a failure.
+    pub retried: u64,
+    /// Summaries merged into a waiting one of the same pair, because the backlog was full.
+    pub merged: u64,
+    /// Summaries given up: the sink is closed for good, or even merged ones exceed the memory they may take.
+    pub dropped: u64,
+    /// Summaries that wait, handed-over but unacknowledged ones included.
+    pub backlog_records: u64,
+    /// Bytes of them, estimated.
+    pub backlog_bytes: u64,
+    /// TraceReports that Kafka acknowledged.
+    pub traces_published: u64,
+    /// TraceReports dropped from the full ring, the oldest first, or given up at the end.
+    pub traces_dropped: u64,
+    /// Whether the last attempt reached the other side.
+    pub connected: bool,
+    /// Whether the sink has ended for good: nobody reads its standard output any more.
+    pub closed: bool,
+    /// The last error, for `/peers` and logs.
+    pub last_error: Option<String>,
+}
+
+impl Stats {
+    /// The numbers at this moment.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            published: self.published.load(Relaxed),
+            failed: self.failed.load(Relaxed),
+            retried: self.retried.load(Relaxed),
+            merged: self.merged.load(Relaxed),
+            dropped: self.dropped.load(Relaxed),
+            backlog_records: self.backlog_records.load(Relaxed),
+            backlog_bytes: self.backlog_bytes.load(Relaxed),
+            traces_published: self.traces_published.load(Relaxed),
+            traces_dropped: self.traces_dropped.load(Relaxed),
+            connected: self.connected.load(Relaxed),
+            closed: self.closed.load(Relaxed),
+            last_error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    /// Notes an error; returns whether the sink was connected until now.
+    pub(crate) fn error(&self, error: String) -> bool {
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        self.connected.swap(false, Relaxed)
+    }
+
+    /// Notes a success; returns whether the sink was not connected until now.
+    pub(crate) fn success(&self) -> bool {
+        !self.connected.swap(true, Relaxed)
+    }
+}
+
+pub(crate) fn add(counter: &AtomicU64, n: u64) {
+    counter.fetch_add(n, Relaxed);
+}
+
+pub(crate) fn set(gauge: &AtomicU64, n: usize) {
+    gauge.store(n as u64, Relaxed);
+}
