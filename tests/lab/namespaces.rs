@@ -153,6 +153,20 @@ impl Namespace {
         })
     }
 
+    /// As [`Namespace::enter`], on a thread that goes on by itself.
+    ///
+    /// # Errors
+    /// Where the namespace can't be opened; where it can't be entered, the thread says so and ends.
+    pub fn spawn(&self, action: impl FnOnce() + Send + 'static) -> Result<std::thread::JoinHandle<()>> {
+        let file = std::fs::File::open(format!("/run/netns/{}", self.name)).during("open the namespace")?;
+        Ok(std::thread::spawn(move || {
+            match nix::sched::setns(file.as_fd(), nix::sched::CloneFlags::CLONE_NEWNET) {
+                Ok(()) => action(),
+                Err(error) => eprintln!("a thread could not enter its namespace: {error}"),
+            }
+        }))
+    }
+
     /// Joins this namespace to `other` by a veth pair: `interface` is made here, `other_interface` there, both up,
     /// without addresses.
     ///

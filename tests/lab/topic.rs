@@ -1,0 +1,92 @@
+//! Reading a Kafka topic whole.
+
+use crate::error::{Context, LabError, Result};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Headers, Message};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One message.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// Where it lies.
+    pub partition: i32,
+    /// Its key, if any.
+    pub key: Option<String>,
+    /// Its headers.
+    pub headers: BTreeMap<String, String>,
+    /// Its value.
+    pub value: Vec<u8>,
+}
+
+impl Record {
+    /// The value as JSON.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub fn json(&self) -> Result<serde_json::Value> {
+        serde_json::from_slice(&self.value).during(format!(
+            "a record that is not JSON: {:?}",
+            String::from_utf8_lossy(&self.value)
+        ))
+    }
+}
+
+/// All that is in `topic` now, partition by partition; nothing while the topic does not exist.
+///
+/// # Errors
+/// Where the broker can't be reached or stops answering.
+pub fn read(bootstrap: &str, topic: &str) -> Result<Vec<Record>> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", "lab")
+        .set("enable.auto.commit", "false")
+        .set("allow.auto.create.topics", "false")
+        .create()?;
+    let metadata = consumer
+        .fetch_metadata(Some(topic), PATIENCE)
+        .during("ask the broker for the topic")?;
+    let mut wanted = BTreeMap::new();
+    let mut assignment = TopicPartitionList::new();
+    for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+        let (low, high) = consumer.fetch_watermarks(topic, partition.id(), PATIENCE)?;
+        if high > low {
+            wanted.insert(partition.id(), high);
+            assignment.add_partition_offset(topic, partition.id(), Offset::Offset(low))?;
+        }
+    }
+    consumer.assign(&assignment)?;
+    let mut records = Vec::new();
+    while !wanted.is_empty() {
+        let message = consumer.poll(PATIENCE).ok_or_else(|| {
+            LabError::new(format!(
+                "{topic} has more in partitions {:?} but nothing comes",
+                wanted.keys()
+            ))
+        })??;
+        if wanted
+            .get(&message.partition())
+            .is_some_and(|high| message.offset() + 1 >= *high)
+        {
+            wanted.remove(&message.partition());
+        }
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let headers = message.headers().map(|headers| {
+            headers
+                .iter()
+                .map(|header| (header.key.to_owned(), header.value.map(text).unwrap_or_default()))
+                .collect()
+        });
+        records.push(Record {
+            partition: message.partition(),
+            key: message.key().map(text),
+            headers: headers.unwrap_or_default(),
+            value: message.payload().unwrap_or_default().to_vec(),
+        });
+    }
+    Ok(records)
+}
