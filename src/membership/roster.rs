@@ -177,3 +177,7 @@ impl Roster {
         self.mass_vanishes
     }
 }
+
+#[cfg(test)]
+#[path = "roster_tests.rs"]
+mod tests;

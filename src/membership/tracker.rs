@@ -189,3 +189,7 @@ impl Tracker {
         out
     }
 }
+
+#[cfg(test)]
+#[path = "tracker_tests.rs"]
+mod tests;

@@ -11,9 +11,11 @@ mod observe;
 mod own;
 mod watching;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use rand::Rng;
 use tokio::sync::{Notify, watch};
 use zookeeper_client::{Client, Error, SessionState, StateWatcher};
@@ -30,6 +32,18 @@ use observe::Others;
 /// again for ever, and so is everything after.
 #[must_use]
 pub fn start(config: ZooKeeperConfig) -> Handle {
+    start_assuming(config, false)
+}
+
+/// [`start`], restricted from the beginning to what a server before ZooKeeper 3.5 has. For tests of that way on a
+/// newer server; an old one is recognized by itself.
+#[doc(hidden)]
+#[must_use]
+pub fn start_as_with_old_server(config: ZooKeeperConfig) -> Handle {
+    start_assuming(config, true)
+}
+
+fn start_assuming(config: ZooKeeperConfig, server_is_old: bool) -> Handle {
     let counters = Arc::new(Counters::default());
     let (views, view) = watch::channel(Arc::new(View::default()));
     let (switch, probing_enabled) = watch::channel(true);
@@ -52,7 +66,7 @@ pub fn start(config: ZooKeeperConfig) -> Handle {
         switch,
         maybe_there: maybe_there_sender,
         counters: Arc::clone(&counters),
-        server_is_old: false,
+        server_is_old,
     };
     let task = Some(tokio::spawn(life.run(others)));
     Handle {
@@ -119,7 +133,10 @@ impl Life {
                 status.last_error = None;
             });
             let states = client.state_watcher();
-            let end = self.session(client, &mut others).await;
+            // The client library panics where it finds itself in a state that it thinks impossible. What is known of the
+            // others is whole after each step, so the membership goes on with a new session.
+            let end = AssertUnwindSafe(self.session(client, &mut others)).catch_unwind().await;
+            let end = end.unwrap_or_else(|_| End::Lost(states.peek_state()));
             self.statuses.send_modify(|status| {
                 *status = Status {
                     last_error: status.last_error.take(),
@@ -189,11 +206,12 @@ impl Life {
             counters: &self.counters,
             own_name: own_name_seen,
             own_lost: &own_lost,
+            server_is_old: self.server_is_old,
         };
         let end = tokio::select! {
             state = watch_state(client.state_watcher(), &self.statuses) => End::Lost(state),
             end = registrar.run() => end,
-            never = observer.run(others) => match never {},
+            end = observer.run(others) => end,
             never = control::follow(&client, &self.paths.control, &self.switch, &self.counters) => match never {},
         };
         // The last client's end closes the session.

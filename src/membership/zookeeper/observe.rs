@@ -1,7 +1,6 @@
 //! The others: lists, notifications and data become a view.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use zookeeper_client::{Client, Error, EventType, Stat};
 
 use super::config::Paths;
 use super::watching::{Change, Watching};
-use super::{complain, sooner, spread};
+use super::{End, complain, sooner, spread};
 use crate::handle::Status;
 use crate::member::{Registration, View};
 use crate::roster::Roster;
@@ -125,6 +124,8 @@ pub(super) struct Observer<'a> {
     pub(super) own_name: watch::Receiver<Option<String>>,
     /// To be told when that one is missed.
     pub(super) own_lost: &'a Notify,
+    /// The server knows no ZooKeeper 3.5 operations.
+    pub(super) server_is_old: bool,
 }
 
 /// The name of an entry, and its data or why there is none.
@@ -156,10 +157,11 @@ struct Work<'a> {
 }
 
 impl Observer<'_> {
-    pub(super) async fn run(self, others: &mut Others) -> Infallible {
+    /// Keeps the others' view current until the session is of no more use.
+    pub(super) async fn run(self, others: &mut Others) -> End {
         others.roster.set_session_timeout(self.client.session_timeout());
         let mut work = Work {
-            watching: Watching::new(self.client, &self.paths.members).await,
+            watching: Watching::new(self.client, &self.paths.members, self.server_is_old).await,
             list: None,
             reads: FuturesUnordered::new(),
             queue: VecDeque::new(),
@@ -187,7 +189,11 @@ impl Observer<'_> {
             tokio::select! {
                 change = work.watching.changed() => self.changed(&mut work, others, change),
                 Some((name, answer)) = work.reads.next() => self.read(&mut work, others, name, answer),
-                (mark, names) = listed(&mut work.list) => self.listed(&mut work, others, mark, names),
+                (mark, names) = listed(&mut work.list) => {
+                    if let Err(end) = self.listed(&mut work, others, mark, names) {
+                        return end;
+                    }
+                }
                 () = tokio::time::sleep_until(deadline.into()) => {}
             }
         }
@@ -257,7 +263,13 @@ impl Observer<'_> {
         }
     }
 
-    fn listed(&self, work: &mut Work<'_>, others: &mut Others, mark: u64, names: Result<Vec<String>, Error>) {
+    fn listed(
+        &self,
+        work: &mut Work<'_>,
+        others: &mut Others,
+        mark: u64,
+        names: Result<Vec<String>, Error>,
+    ) -> Result<(), End> {
         let now = Instant::now();
         work.list = None;
         match names {
@@ -288,9 +300,14 @@ impl Observer<'_> {
                     self.statuses,
                     format!("members under {} can't be listed: {error}", self.paths.members),
                 );
+                if !matches!(error, Error::NoAuth | Error::Throttled | Error::Timeout) {
+                    // The client itself has ended, whether it says so or not.
+                    return Err(End::Lost(self.client.state()));
+                }
                 work.list_at = work.list_at.min(now + Duration::from_secs(5));
             }
         }
+        Ok(())
     }
 
     fn read(&self, work: &mut Work<'_>, others: &mut Others, name: String, answer: Result<(Vec<u8>, Stat), Error>) {

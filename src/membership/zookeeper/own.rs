@@ -192,13 +192,14 @@ impl Registrar<'_> {
     }
 
     fn gone(&self) -> Entry {
-        self.maybe_there.send_replace(false);
         self.name.send_replace(None);
         self.statuses.send_modify(|status| {
             status.registered = false;
             status.state = None;
             status.path = None;
         });
+        // Last: whoever waits for it then finds the status right.
+        self.maybe_there.send_replace(false);
         Entry::None
     }
 }
