@@ -12,7 +12,8 @@ use bytes::Bytes;
 use common::{Probe, Running, config, eventually, listener};
 use dt_probe::{Clock, Fate, TargetId, What};
 use dt_rpc::Trace;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 /// A peer on h2 that answers every call with `status` headers, `body` and `trailers`, each after a permit of `gate`.
@@ -230,4 +231,62 @@ async fn a_peer_that_shuts_down_in_order_is_dialled_anew_within_the_same_ping() 
         assert_eq!(probe.fate().await, Fate::Received);
     }
     assert!(connections.load(SeqCst) >= 5);
+}
+
+/// Frame types and flags of RFC 9113, 6.
+const HEADERS: u8 = 1;
+const PING: u8 = 6;
+
+/// Starts HTTP/2, answers the PING, and refuses to look at the first call: GOAWAY with last stream 0, then closes.
+async fn goes_away(mut stream: TcpStream) {
+    let mut preface = [0; 24];
+    stream.read_exact(&mut preface).await.unwrap();
+    stream.write_all(b"\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.unwrap();
+        let mut payload = vec![0; usize::from(head[1]) * 256 + usize::from(head[2])];
+        stream.read_exact(&mut payload).await.unwrap();
+        match head[3] {
+            PING => {
+                stream.write_all(b"\0\0\x08\x06\x01\0\0\0\0").await.unwrap();
+                stream.write_all(&payload).await.unwrap();
+            }
+            HEADERS => {
+                stream
+                    .write_all(b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0")
+                    .await
+                    .unwrap();
+                // The caller closes once it has no more use for the connection.
+                let _ = stream.read_to_end(&mut Vec::new()).await;
+                return;
+            }
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_the_peer_did_not_look_at_before_going_away_is_made_again_once() {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&connections);
+    let address = listener(move |stream| {
+        let first = seen.fetch_add(1, SeqCst) == 0;
+        async move {
+            if first {
+                return goes_away(stream).await;
+            }
+            let mut connection = h2::server::handshake(stream).await.unwrap();
+            while let Some(Ok((_, respond))) = connection.accept().await {
+                answer_true(respond);
+            }
+        }
+    })
+    .await;
+    assert_eq!(Probe::of(address, config(30_000, 20)).fate().await, Fate::Received);
+    assert_eq!(connections.load(SeqCst), 2);
+
+    // And one that always does so is refused, after two dials.
+    let address = listener(goes_away).await;
+    assert_eq!(Probe::of(address, config(30_000, 20)).fate().await, Fate::Refused);
 }
