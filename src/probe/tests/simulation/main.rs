@@ -2,6 +2,8 @@
 //! clock is stepped, whose driver stalls, whose stamps get lost, and whose targets come and go. A reference model, as
 //! simple as it can be, predicts every event; a lane that says anything else fails with its seed.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails here")]
+
 mod clock;
 mod model;
 mod packets;
@@ -11,7 +13,7 @@ use dt_probe::time::{MILLISECOND, SECOND};
 use dt_probe::{Mode, Protocol};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use world::{Scenario, World};
+use world::{Scenario, Tally, World};
 
 fn random(protocol: u8, seed: u64) -> Scenario {
     let mut rng = SmallRng::seed_from_u64(seed);
@@ -94,14 +96,29 @@ fn random(protocol: u8, seed: u64) -> Scenario {
 }
 
 fn run(protocol: u8, seeds: std::ops::Range<u64>) {
-    let mut decided = 0;
+    let mut seen = Tally::default();
     for seed in seeds {
-        decided += World::new(random(protocol, seed)).run();
+        seen.add(&World::new(random(protocol, seed)).run());
     }
+    let connect = protocol == 2;
+    let all = [
+        seen.received,
+        seen.lost,
+        seen.unreachable,
+        seen.send_error,
+        seen.skipped,
+        seen.gone,
+    ];
     assert!(
-        decided > 10_000,
-        "only {decided} probes were decided: the scenarios test nothing"
+        all.iter().all(|count| *count > 1000),
+        "the scenarios test too little: {seen:?}"
     );
+    assert!(protocol == 0 || seen.refused > 1000, "{seen:?}");
+    assert!(
+        connect || seen.late > 1000 && seen.duplicate > 1000 && seen.stale > 1000,
+        "{seen:?}"
+    );
+    assert!(connect || seen.invalid > 1000 && seen.fallbacks > 1000, "{seen:?}");
 }
 
 #[test]

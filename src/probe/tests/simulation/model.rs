@@ -72,13 +72,12 @@ impl Model {
     pub(crate) fn polled(&mut self, target: TargetId, port: u16, mono: u64) -> u64 {
         let sequence = self.next;
         self.next += 1;
-        if let Some(overwritten) = self.next.checked_sub(1 + self.capacity) {
-            if let Some(forgotten) = self.probes.remove(&overwritten) {
-                assert!(
-                    !is_undecided(&forgotten),
-                    "a probe in flight was overwritten: {forgotten:?}"
-                );
-            }
+        let overwritten = self.next.checked_sub(1 + self.capacity);
+        if let Some(forgotten) = overwritten.and_then(|overwritten| self.probes.remove(&overwritten)) {
+            assert!(
+                !is_undecided(&forgotten),
+                "a probe in flight was overwritten: {forgotten:?}"
+            );
         }
         let stage = Stage::Polled;
         let probe = Probe {

@@ -72,6 +72,55 @@ enum Incoming {
     },
 }
 
+/// What was seen, so that a test knows that it tested something.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) received: u64,
+    pub(crate) lost: u64,
+    pub(crate) refused: u64,
+    pub(crate) unreachable: u64,
+    pub(crate) send_error: u64,
+    pub(crate) late: u64,
+    pub(crate) duplicate: u64,
+    pub(crate) gone: u64,
+    pub(crate) skipped: u64,
+    pub(crate) stale: u64,
+    pub(crate) invalid: u64,
+    pub(crate) fallbacks: u64,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, other: &Tally) {
+        self.received += other.received;
+        self.lost += other.lost;
+        self.refused += other.refused;
+        self.unreachable += other.unreachable;
+        self.send_error += other.send_error;
+        self.late += other.late;
+        self.duplicate += other.duplicate;
+        self.gone += other.gone;
+        self.skipped += other.skipped;
+        self.stale += other.stale;
+        self.invalid += other.invalid;
+        self.fallbacks += other.fallbacks;
+    }
+
+    fn count(&mut self, what: What) {
+        match what {
+            What::Received(_) => self.received += 1,
+            What::Failed(Fate::Lost) => self.lost += 1,
+            What::Failed(Fate::Refused) => self.refused += 1,
+            What::Failed(Fate::Unreachable) => self.unreachable += 1,
+            What::Failed(Fate::SendError) => self.send_error += 1,
+            What::Failed(Fate::Received) => panic!("a failure that was received"),
+            What::Late => self.late += 1,
+            What::Duplicate => self.duplicate += 1,
+            What::Gone => self.gone += 1,
+            What::Skipped(_) => {}
+        }
+    }
+}
+
 pub(crate) struct World {
     scenario: Scenario,
     rng: SmallRng,
@@ -89,6 +138,7 @@ pub(crate) struct World {
     polled: HashMap<TargetId, u32>,
     next_step: u64,
     is_enabled: bool,
+    tally: Tally,
 }
 
 impl World {
@@ -139,12 +189,12 @@ impl World {
             polled: HashMap::new(),
             next_step: start.saturating_add(scenario.steps_every),
             is_enabled: true,
+            tally: Tally::default(),
             scenario,
         }
     }
 
-    /// Gives the number of probes decided.
-    pub(crate) fn run(mut self) -> u64 {
+    pub(crate) fn run(mut self) -> Tally {
         for id in 0..self.scenario.targets {
             self.add(TargetId(id));
         }
@@ -183,7 +233,11 @@ impl World {
         assert_eq!(stats.stale, self.model.stale, "{seed}: stale");
         assert_eq!(stats.clock_fallbacks, self.model.fallbacks, "{seed}: fallbacks");
         assert_eq!(stats.events_dropped, 0);
-        self.model.decided
+        self.tally.stale = stats.stale;
+        self.tally.invalid = stats.invalid;
+        self.tally.fallbacks = stats.clock_fallbacks;
+        self.tally.skipped = stats.skipped;
+        self.tally
     }
 
     /// A counted lane sends just so many to each target that stayed.
@@ -297,7 +351,7 @@ impl World {
         } else {
             4000
         };
-        let address: SocketAddr = if id.0 % 3 == 0 {
+        let address: SocketAddr = if id.0.is_multiple_of(3) {
             SocketAddr::new(format!("fd00::{host:x}").parse().unwrap(), port)
         } else {
             SocketAddr::new(IpAddr::from([10, 1, (host >> 8) as u8, host as u8]), port)
@@ -686,29 +740,28 @@ impl World {
     fn compare(&mut self, call: &str) -> Vec<Event> {
         let events: Vec<Event> = std::iter::from_fn(|| self.lane.poll_event()).collect();
         let expected = std::mem::take(&mut self.model.expected);
-        assert_eq!(
-            events, expected,
-            "{}: events of {call}, against the model's",
-            self.scenario.seed
-        );
+        self.same(call, &events, &expected);
         events
     }
 
+    /// As [`World::compare`], where the order isn't promised.
     fn compare_unordered(&mut self, call: &str) {
-        let mut events: Vec<String> = std::iter::from_fn(|| self.lane.poll_event())
-            .map(|event| format!("{event:?}"))
-            .collect();
-        let mut expected: Vec<String> = std::mem::take(&mut self.model.expected)
-            .iter()
-            .map(|event| format!("{event:?}"))
-            .collect();
-        events.sort();
-        expected.sort();
+        let mut events: Vec<Event> = std::iter::from_fn(|| self.lane.poll_event()).collect();
+        self.model.expected.sort_by_key(|event| format!("{event:?}"));
+        events.sort_by_key(|event| format!("{event:?}"));
+        let expected = std::mem::take(&mut self.model.expected);
+        self.same(call, &events, &expected);
+    }
+
+    fn same(&mut self, call: &str, events: &[Event], expected: &[Event]) {
         assert_eq!(
             events, expected,
             "{}: events of {call}, against the model's",
             self.scenario.seed
         );
+        for event in events {
+            self.tally.count(event.what);
+        }
     }
 }
 
