@@ -70,3 +70,193 @@ fn stamped(exchange: &Exchange) -> Option<(u64, Clock, Clock)> {
     let rtt = until.since(from)?;
     (rtt <= exchange.user_rtt).then_some((rtt, tx, rx))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WANTED: Stamps = Stamps { tx: true, rx: true };
+
+    /// Sent at 1,000, stamped at 1,100, answered at 5,100, read at 9,000.
+    fn exchange() -> Exchange {
+        Exchange {
+            sent_wall: Wall(1_000),
+            sent_epoch: 3,
+            read_wall: Wall(9_000),
+            read_epoch: 3,
+            user_rtt: 8_000,
+            tx: Some((Wall(1_100), Clock::Kernel)),
+            rx: Some((Wall(5_100), Clock::Kernel)),
+            rx_delay: 700,
+        }
+    }
+
+    fn check(exchange: Exchange, rtt_ns: u64, clocks: (Clock, Clock), host_delay_ns: Option<u64>, fallback: bool) {
+        let (tx, rx) = clocks;
+        assert_eq!(
+            sample(&exchange, WANTED),
+            Sample {
+                rtt_ns,
+                host_delay_ns,
+                tx,
+                rx,
+                fallback
+            },
+            "{exchange:?}"
+        );
+    }
+
+    #[test]
+    fn two_kernel_stamps_give_the_round_trip_and_the_hosts_delay() {
+        check(exchange(), 4_000, (Clock::Kernel, Clock::Kernel), Some(800), false);
+    }
+
+    #[test]
+    fn one_kernel_stamp_goes_with_the_users_wall_clock() {
+        check(
+            Exchange { tx: None, ..exchange() },
+            4_100,
+            (Clock::User, Clock::Kernel),
+            None,
+            true,
+        );
+        check(
+            Exchange { rx: None, ..exchange() },
+            7_900,
+            (Clock::Kernel, Clock::User),
+            None,
+            true,
+        );
+    }
+
+    #[test]
+    fn without_stamps_the_monotonic_clock_counts() {
+        let bare = Exchange {
+            tx: None,
+            rx: None,
+            read_epoch: 9,
+            ..exchange()
+        };
+        check(bare, 8_000, (Clock::User, Clock::User), None, true);
+        assert!(
+            !sample(&bare, Stamps { tx: false, rx: false }).fallback,
+            "no better clock was in use"
+        );
+    }
+
+    #[test]
+    fn a_stepped_clock_is_never_subtracted_from() {
+        let user = (Clock::User, Clock::User);
+        check(
+            Exchange {
+                read_epoch: 4,
+                ..exchange()
+            },
+            8_000,
+            user,
+            None,
+            true,
+        );
+        // Backwards, and longer than the user saw.
+        check(
+            Exchange {
+                rx: Some((Wall(1_099), Clock::Kernel)),
+                ..exchange()
+            },
+            8_000,
+            user,
+            None,
+            true,
+        );
+        check(
+            Exchange {
+                rx: Some((Wall(9_101), Clock::Kernel)),
+                ..exchange()
+            },
+            8_000,
+            user,
+            None,
+            true,
+        );
+        check(
+            Exchange {
+                tx: None,
+                rx: Some((Wall(999), Clock::Kernel)),
+                ..exchange()
+            },
+            8_000,
+            user,
+            None,
+            true,
+        );
+        check(
+            Exchange {
+                rx: Some((Wall(9_100), Clock::Kernel)),
+                ..exchange()
+            },
+            8_000,
+            (Clock::Kernel, Clock::Kernel),
+            Some(800),
+            false,
+        );
+    }
+
+    #[test]
+    fn a_cards_stamps_go_only_with_its_own() {
+        let card = |ns| Some((Wall(ns), Clock::Hardware));
+        check(
+            Exchange {
+                tx: card(70),
+                rx: card(3_070),
+                ..exchange()
+            },
+            3_000,
+            (Clock::Hardware, Clock::Hardware),
+            None,
+            false,
+        );
+        check(
+            Exchange {
+                tx: card(1_100),
+                ..exchange()
+            },
+            8_000,
+            (Clock::User, Clock::User),
+            None,
+            true,
+        );
+        check(
+            Exchange {
+                tx: None,
+                rx: card(5_100),
+                ..exchange()
+            },
+            8_000,
+            (Clock::User, Clock::User),
+            None,
+            true,
+        );
+        check(
+            Exchange {
+                tx: card(1_100),
+                rx: None,
+                ..exchange()
+            },
+            8_000,
+            (Clock::User, Clock::User),
+            None,
+            true,
+        );
+    }
+
+    #[test]
+    fn no_sample_is_zero_and_no_delay_negative() {
+        let at_once = Exchange {
+            tx: Some((Wall(900), Clock::Kernel)),
+            rx: Some((Wall(900), Clock::Kernel)),
+            rx_delay: 0,
+            ..exchange()
+        };
+        check(at_once, 1, (Clock::Kernel, Clock::Kernel), Some(0), false);
+    }
+}

@@ -165,3 +165,109 @@ impl Samples {
         buckets.sort_unstable_by_key(|(bucket, _)| *bucket);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn bag(samples: &Samples) -> Vec<u64> {
+        let mut all: Vec<u64> = samples
+            .iter()
+            .flat_map(|(value, count)| std::iter::repeat_n(value, count as usize))
+            .collect();
+        all.sort_unstable();
+        all
+    }
+
+    #[test]
+    fn the_edges_of_packing() {
+        for exact in [0, 1, (1 << 31) - 1, 1 << 31, MAX_VALUE] {
+            assert_eq!(unpack(pack(exact)), exact);
+        }
+        assert_eq!(unpack(pack((1 << 31) + 15)), 1 << 31);
+        assert_eq!(unpack(pack((1 << 31) + 16)), (1 << 31) + 32);
+        assert_eq!(unpack(pack(MAX_VALUE - 1)), MAX_VALUE);
+        assert_eq!(unpack(pack(u64::MAX)), MAX_VALUE);
+        assert!(MAX_VALUE > 68_000_000_000);
+    }
+
+    #[test]
+    fn buckets_are_those_of_an_hdr_histogram_of_two_digits() {
+        // By hand from the definition: 256 buckets of 1, then 128 of 2, of 4, and so on.
+        for (value, high) in [
+            (0, 0),
+            (255, 255),
+            (256, 257),
+            (257, 257),
+            (511, 511),
+            (512, 515),
+            (1000, 1003),
+        ] {
+            assert_eq!(highest(bucket(value)), high, "{value}");
+        }
+        let buckets = bucket(MAX_VALUE) + 1;
+        assert!(buckets <= 3_840, "{buckets}");
+        let mut next = 0;
+        for number in 0..buckets {
+            assert_eq!(bucket(next), number, "the lowest value of a bucket");
+            assert_eq!(bucket(highest(number)), number, "the highest");
+            next = highest(number) + 1;
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded_and_kept() {
+        let mut samples = Samples::new();
+        for value in 0..1_000_000_u64 {
+            samples.record(value.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 28);
+        }
+        assert_eq!(samples.len(), 1_000_000);
+        assert!(samples.few.capacity() <= 2 * FEW && samples.folded().len() <= 3_840);
+        samples.clear();
+        assert!(samples.is_empty() && samples.len() == 0 && samples.sum() == 0 && samples.iter().next().is_none());
+        assert!(samples.few.capacity() >= FEW);
+    }
+
+    proptest! {
+        #[test]
+        fn a_value_is_off_by_less_than_half_a_unit(value: u64) {
+            let kept = unpack(pack(value));
+            let unit = if value < 1 << 31 { 0 } else { 16 };
+            prop_assert!(value > MAX_VALUE || kept.abs_diff(value) <= unit);
+        }
+
+        #[test]
+        fn packing_keeps_the_order(a in 0..70_000_000_000_u64, b in 0..70_000_000_000_u64) {
+            prop_assert!((a <= b) <= (pack(a) <= pack(b)) && (a <= b) <= (bucket(a) <= bucket(b)));
+        }
+
+        #[test]
+        fn few_samples_are_exact(values in prop::collection::vec(0..1_u64 << 31, 0..200)) {
+            let mut samples = Samples::new();
+            values.iter().for_each(|value| samples.record(*value));
+            let mut sorted = values.clone();
+            sorted.sort_unstable();
+            prop_assert_eq!(bag(&samples), sorted);
+            prop_assert_eq!(samples.sum(), values.iter().sum::<u64>());
+        }
+
+        #[test]
+        fn many_samples_keep_their_buckets(seed: u64, count in FEW..4 * FEW) {
+            let mut values: Vec<u64> = (0..count as u64).map(|n| {
+                let mixed = n.wrapping_add(seed).wrapping_mul(GOLDEN);
+                (mixed >> 33) >> (mixed % 28)
+            }).collect();
+            let mut samples = Samples::new();
+            values.iter().for_each(|value| samples.record(*value));
+            values.sort_unstable();
+            prop_assert_eq!(samples.len(), count as u64);
+            prop_assert_eq!(samples.sum(), values.iter().sum::<u64>());
+            let buckets = |values: &[u64]| values.iter().map(|value| bucket(*value)).collect::<Vec<_>>();
+            prop_assert_eq!(buckets(&bag(&samples)), buckets(&values));
+        }
+    }
+
+    const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+}

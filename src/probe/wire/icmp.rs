@@ -120,3 +120,109 @@ pub(crate) fn read_header(bytes: &[u8], version: Version, direction: Direction) 
         sequence: packet.get_sequence_number(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// `ping -c1 -s16 -p 0` with identifier 0x1234, as tcpdump shows it, its payload replaced by number and cookie.
+    const REQUEST: [u8; 24] = [
+        0x08, 0x00, 0x8e, 0x4b, 0x12, 0x34, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0xfe, 0xdc,
+        0xba, 0x98, 0x76, 0x54, 0x32, 0x10,
+    ];
+    const ECHO: Echo = Echo {
+        identifier: 0x1234,
+        sequence: 0x0123_4567_89ab_cdef,
+        cookie: 0xfedc_ba98_7654_3210,
+    };
+
+    /// RFC 1071, section 4.1, written out: the independent one.
+    fn ones_complement_sum(bytes: &[u8]) -> u16 {
+        let sum = bytes.chunks(2).fold(0_u64, |sum, pair| {
+            sum + u64::from(pair[0]) * 256 + u64::from(pair.get(1).copied().unwrap_or(0))
+        });
+        let mut sum = sum;
+        while sum > 0xffff {
+            sum = (sum >> 16) + (sum & 0xffff);
+        }
+        sum as u16
+    }
+
+    fn written(version: Version, echo: Echo, payload: u16) -> Vec<u8> {
+        let mut buf = vec![0xaa; 1500];
+        let len = write_request(&mut buf, version, echo, payload).unwrap();
+        buf.truncate(len);
+        buf
+    }
+
+    #[test]
+    fn a_request_is_as_it_stands_in_the_rfc() {
+        let bytes = written(Version::V4, ECHO, 16);
+        assert_eq!(bytes[..2], REQUEST[..2]);
+        assert_eq!(bytes[4..], REQUEST[4..]);
+        assert_eq!(ones_complement_sum(&bytes), 0xffff);
+        let bytes = written(Version::V6, ECHO, 16);
+        assert_eq!(bytes[..4], [128, 0, 0, 0], "the kernel writes the checksum of ICMPv6");
+    }
+
+    #[test]
+    fn a_buffer_too_small_takes_nothing() {
+        assert_eq!(write_request(&mut [0; 63], Version::V4, ECHO, 56), None);
+        assert_eq!(write_request(&mut [0; 64], Version::V4, ECHO, 56), Some(64));
+    }
+
+    #[test]
+    fn both_forms_of_a_zero_checksum_are_right() {
+        // RFC 1624: a sum that comes to zero may stand as 0x0000 or 0xffff.
+        let mut bytes = vec![0; 24];
+        for checksum in [[0, 0], [0xff, 0xff]] {
+            // The words of this reply add up to 0xffff without the checksum.
+            bytes[4..6].copy_from_slice(&[0xff, 0xff]);
+            bytes[2..4].copy_from_slice(&checksum);
+            assert!(read(&bytes, Version::V4, Direction::Reply).is_some(), "{checksum:?}");
+        }
+        bytes[2..4].copy_from_slice(&[0, 1]);
+        assert_eq!(read(&bytes, Version::V4, Direction::Reply), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(identifier: u16, sequence: u64, cookie: u64, payload in 16..=MAX_PAYLOAD, v6: bool) {
+            let version = if v6 { Version::V6 } else { Version::V4 };
+            let echo = Echo { identifier, sequence, cookie };
+            let bytes = written(version, echo, payload);
+            prop_assert_eq!(bytes.len(), HEADER + usize::from(payload));
+            prop_assert_eq!(read(&bytes, version, Direction::Request), Some(echo));
+            prop_assert_eq!(read(&bytes, version, Direction::Reply), None);
+            prop_assert!(v6 || ones_complement_sum(&bytes) == 0xffff);
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes: Vec<u8>, v6: bool) {
+            let version = if v6 { Version::V6 } else { Version::V4 };
+            for direction in [Direction::Request, Direction::Reply] {
+                let whole = read(&bytes, version, direction);
+                prop_assert!(whole.is_none() || bytes.len() >= 24);
+                let header = read_header(&bytes, version, direction);
+                prop_assert!(header.is_none() || bytes.len() >= 8);
+            }
+        }
+
+        #[test]
+        fn a_flipped_bit_is_noticed(sequence: u64, cookie: u64, bit in 0..64_usize * 8) {
+            let mut bytes = written(Version::V4, Echo { identifier: 7, sequence, cookie }, 56);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            prop_assert_eq!(read(&bytes, Version::V4, Direction::Request), None);
+        }
+
+        #[test]
+        fn a_cut_packet_is_read_as_far_as_it_goes(len in 0..64_usize) {
+            let bytes = written(Version::V6, ECHO, 56);
+            let cut = &bytes[..len];
+            prop_assert_eq!(read(cut, Version::V6, Direction::Request).is_some(), len >= 24);
+            prop_assert_eq!(read_header(cut, Version::V6, Direction::Request).is_some(), len >= 8);
+        }
+    }
+}

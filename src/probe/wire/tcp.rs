@@ -101,3 +101,87 @@ pub(crate) fn v4_pair(source: Option<IpAddr>, destination: IpAddr) -> Option<(Ip
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SYN: Syn = Syn {
+        source_port: 61_001,
+        destination_port: 4000,
+        sequence: 0xcafe_babe,
+    };
+
+    #[test]
+    fn a_syn_is_as_it_stands_in_the_rfc() {
+        let (source, destination) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2));
+        let mut buf = [0xaa; 24];
+        assert_eq!(write_syn(&mut buf, SYN, Some((source, destination))), Some(24));
+        let expected = [
+            0xee, 0x49, 0x0f, 0xa0, 0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, 0, 0x60, 0x02, 0xfa, 0xf0, buf[16], buf[17], 0, 0,
+            2, 4, 0x05, 0xb4,
+        ];
+        assert_eq!(buf, expected);
+        // The pseudo-header of RFC 9293, section 3.1: addresses, zero, protocol, length.
+        let mut covered = vec![10, 0, 0, 1, 10, 0, 0, 2, 0, 6, 0, 24];
+        covered.extend(buf);
+        let sum: u32 = covered
+            .chunks(2)
+            .map(|pair| u32::from(pair[0]) * 256 + u32::from(pair[1]))
+            .sum();
+        assert_eq!((sum & 0xffff) + (sum >> 16), 0xffff);
+    }
+
+    #[test]
+    fn over_ipv6_the_kernel_computes_the_checksum() {
+        let mut buf = [0xaa; 24];
+        assert_eq!(write_syn(&mut buf, SYN, None), Some(24));
+        assert_eq!((&buf[16..18], &buf[20..]), (&[0, 0][..], &[2, 4, 0x05, 0xa0][..]));
+    }
+
+    #[test]
+    fn a_buffer_too_small_takes_nothing() {
+        assert_eq!(write_syn(&mut [0; 23], SYN, None), None);
+    }
+
+    fn answer(flags: u8, offset: u8) -> Option<Kind> {
+        let mut bytes = [0; 40];
+        (bytes[12], bytes[13]) = (offset << 4, flags);
+        read_answer(&bytes).map(|answer| answer.kind)
+    }
+
+    #[test]
+    fn only_what_acknowledges_a_syn_is_an_answer() {
+        assert_eq!(answer(0x12, 5), Some(Kind::SynAck));
+        assert_eq!(answer(0x52, 10), Some(Kind::SynAck), "with ECE");
+        assert_eq!(answer(0x14, 5), Some(Kind::Reset));
+        assert_eq!(
+            answer(0x16, 5),
+            Some(Kind::Reset),
+            "a reset is a reset whatever else it says"
+        );
+        for flags in [0x00, 0x02, 0x04, 0x10, 0x11, 0x18] {
+            assert_eq!(answer(flags, 5), None, "{flags:#04x}");
+        }
+        assert_eq!(answer(0x12, 4), None, "a header shorter than a header");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_quoted_is_what_was_written(source_port: u16, destination_port: u16, sequence: u32, cut in 8..=24_usize) {
+            let syn = Syn { source_port, destination_port, sequence };
+            let mut buf = [0; 24];
+            prop_assert_eq!(write_syn(&mut buf, syn, None), Some(24));
+            prop_assert_eq!(read_quoted(&buf[..cut]), Some(syn));
+            prop_assert_eq!(read_quoted(&buf[..7]), None);
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes: Vec<u8>) {
+            prop_assert!(read_answer(&bytes).is_none() || bytes.len() >= 20);
+            prop_assert_eq!(read_quoted(&bytes).is_some(), bytes.len() >= 8);
+        }
+    }
+}
