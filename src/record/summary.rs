@@ -177,7 +177,17 @@ impl From<&dt_probe::Counts> for Counts {
             skipped,
             fallbacks: timestamp_fallbacks,
         } = *counts;
-        Counts { received, lost, refused, unreachable, send_error, late, duplicate, skipped, timestamp_fallbacks }
+        Counts {
+            received,
+            lost,
+            refused,
+            unreachable,
+            send_error,
+            late,
+            duplicate,
+            skipped,
+            timestamp_fallbacks,
+        }
     }
 }
 

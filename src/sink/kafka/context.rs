@@ -15,6 +15,8 @@ use super::message::Message;
 use crate::rate_limit::RateLimit;
 
 const LOG_PERIOD: Duration = Duration::from_secs(60);
+/// For what only an operator can change.
+const REMINDER_PERIOD: Duration = Duration::from_secs(3_600);
 
 /// What became of a message.
 pub(crate) struct Outcome {
@@ -30,6 +32,7 @@ pub(crate) struct Context {
     trouble: Mutex<Option<KafkaError>>,
     errors: RateLimit,
     lines: RateLimit,
+    missing_topic: RateLimit,
 }
 
 impl Default for Context {
@@ -39,6 +42,7 @@ impl Default for Context {
             trouble: Mutex::default(),
             errors: RateLimit::new(LOG_PERIOD),
             lines: RateLimit::new(LOG_PERIOD),
+            missing_topic: RateLimit::new(REMINDER_PERIOD),
         }
     }
 }
@@ -52,6 +56,13 @@ impl Context {
     /// The latest error of the client as a whole since the last call.
     pub(crate) fn take_trouble(&self) -> Option<KafkaError> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Logs that a topic is missing and can't be created, at most once an hour.
+    pub(crate) fn complain_of_missing(&self, topic: &str, error: RDKafkaErrorCode) {
+        if self.missing_topic.pass(Instant::now()).is_some() {
+            tracing::error!(topic, %error, "the Kafka topic is missing and can't be created; records wait until it is there");
+        }
     }
 
     /// Logs an error of the client, at most one a minute.

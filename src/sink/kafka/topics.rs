@@ -137,7 +137,7 @@ impl Search {
                 Ok(())
             }
             Ok(Some(Err((_, code)))) => {
-                tracing::error!(topic = name, error = %code, "the Kafka topic is missing and can't be created; records wait until it is there");
+                self.producer.context().complain_of_missing(name, code);
                 Err(())
             }
             Err(error) => {
