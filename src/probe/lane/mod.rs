@@ -1,5 +1,6 @@
 //! One probe kind of this host: when to send what, what came back, what became of each probe.
 
+mod books;
 mod connect;
 mod error;
 mod expire;
@@ -13,12 +14,11 @@ use std::collections::VecDeque;
 use crate::clocks::Stamps;
 use crate::config::{AddError, ConfigError, LaneConfig, Mode, Protocol, TargetSpec};
 use crate::cookie::Keyed;
-use crate::event::{Event, TargetId, What};
-use crate::kind::Fate;
+use crate::event::{Event, TargetId};
 use crate::pace::Pace;
-use crate::ring::{Ring, Slot, State};
+use crate::ring::{Ring, State};
 use crate::schedule::{Pattern, Schedule};
-use crate::targets::{Ports, Presence, Target, Targets};
+use crate::targets::{Ports, Presence, Targets};
 use crate::time::{MILLISECOND, Mono, SECOND};
 
 pub use connect::ConnectOutcome;
@@ -57,7 +57,7 @@ const ON_TIME: u64 = 20 * MILLISECOND;
 /// says how it ended, and there are no packets and stamps.
 ///
 /// # What it promises
-/// Every probe sent ends in exactly one [`Fate`]: `stats().sent` is the number of fates reported plus
+/// Every probe sent ends in exactly one [`Fate`](crate::Fate): `stats().sent` is the number of fates reported plus
 /// [`in_flight`](Lane::in_flight) plus those abandoned. Each call takes constant time but for those that say
 /// otherwise, and nothing is allocated once the targets are there.
 ///
@@ -162,7 +162,7 @@ impl Lane {
     }
 
     /// Sends no more to a target. Its probes in flight still get their fate; after the last of them, or at once where
-    /// there are none, comes [`What::Gone`]. Without effect on an id that isn't in use or is leaving already.
+    /// there are none, comes [`What::Gone`](crate::What::Gone). Without effect on an id that isn't in use or is leaving already.
     pub fn remove(&mut self, id: TargetId, _now: Mono) {
         let Some(target) = self
             .targets
@@ -186,6 +186,7 @@ impl Lane {
     pub fn set_period(&mut self, period_ns: u64, now: Mono) {
         self.schedule.set_period(period_ns, now);
         self.set_catch_up();
+        self.wait_until = None;
     }
 
     /// Probes per second by the schedule alone: targets / period, and no more than the cap. What a driver sizes its
@@ -211,6 +212,7 @@ impl Lane {
     /// Changes the cap on probes per second; 0 is taken as 1.
     pub fn set_rate(&mut self, rate: u32) {
         self.rate.set(u64::from(rate), SECOND);
+        self.wait_until = None;
     }
 
     /// Stops sending, or goes on in the same phases. What is in flight is decided all the same, and what falls due
@@ -220,6 +222,7 @@ impl Lane {
             return;
         }
         self.enabled = enabled;
+        self.wait_until = None;
         if enabled {
             self.schedule.resume(now);
         } else {
@@ -293,92 +296,6 @@ impl Lane {
         self.stats
     }
 
-    /// Ends the probe with a fate. It must be undecided.
-    fn decide(&mut self, sequence: u64, state: State, what: What) {
-        let Some(slot) = self.ring.get(sequence).filter(|slot| slot.state.is_undecided()) else {
-            return;
-        };
-        if slot.state == State::Polled {
-            self.unreported = self.unreported.saturating_sub(1);
-        }
-        slot.state = state;
-        self.close(sequence, Some(what));
-    }
-
-    /// The books of a probe that was just decided.
-    fn close(&mut self, sequence: u64, what: Option<What>) {
-        self.ring.decided();
-        let Some(&mut slot) = self.ring.get(sequence) else {
-            return;
-        };
-        if let Some(what) = what {
-            self.report(&slot, what);
-        }
-        let Some(target) = self.targets.owner(slot.target, slot.generation) else {
-            return;
-        };
-        target.in_flight = target.in_flight.saturating_sub(1);
-        let target = *target;
-        if self.ports.len() > 0 {
-            self.ports.release(target.flow, slot.port);
-        }
-        if target.in_flight == 0 {
-            if target.remaining == 0 {
-                self.unfinished = self.unfinished.saturating_sub(usize::from(self.counted.is_some()));
-            }
-            if target.presence == Presence::Leaving {
-                self.forget(TargetId(slot.target));
-            }
-        }
-    }
-
-    /// Frees the row of a target that is leaving and has nothing in flight.
-    fn forget(&mut self, id: TargetId) {
-        let Some(target) = self.targets.get(id) else { return };
-        target.presence = Presence::Vacant;
-        let Target { flow, address, .. } = *target;
-        if self.ports.len() > 0 {
-            self.ports.leave(flow, address);
-        }
-        self.push(Event {
-            target: id,
-            source_port: 0,
-            what: What::Gone,
-        });
-    }
-
-    fn report(&mut self, slot: &Slot, what: What) {
-        let source_port = self.ports.port(slot.port);
-        self.push(Event {
-            target: TargetId(slot.target),
-            source_port,
-            what,
-        });
-    }
-
-    fn skip(&mut self, target: TargetId, count: u32) {
-        if count > 0 {
-            self.stats.skipped += u64::from(count);
-            self.push(Event {
-                target,
-                source_port: 0,
-                what: What::Skipped(count),
-            });
-        }
-    }
-
-    fn push(&mut self, event: Event) {
-        if self.events.len() >= EVENTS && matches!(event.what, What::Late | What::Duplicate) {
-            self.stats.events_dropped += 1;
-            return;
-        }
-        self.events.push_back(event);
-    }
-
-    fn has_enough_events(&self) -> bool {
-        self.events.len() >= EVENTS_ENOUGH
-    }
-
     /// The number of the probe that a driver's key means.
     fn sequence_of(&self, key: u32) -> Option<u64> {
         self.ring.newest_with(u64::from(key), u32::BITS)
@@ -387,9 +304,5 @@ impl Lane {
     fn set_catch_up(&mut self) {
         let twice = 2 * self.schedule.len().max(1) as u64;
         self.catch_up.set(twice, self.schedule.period().max(1));
-    }
-
-    fn fail(&mut self, sequence: u64, fate: Fate, state: State) {
-        self.decide(sequence, state, What::Failed(fate));
     }
 }

@@ -50,7 +50,8 @@ impl Lane {
     ///
     /// An answer counts only if it carries what only the probed host can know: an echo reply its cookie and the
     /// address it is about, a SYN-ACK or RST the sequence number. An answer to a probe that is still undecided counts
-    /// as in time if its round-trip delay is, however late this host got round to reading it.
+    /// as in time if its round-trip delay is, however late this host got round to reading it. The first answer to a
+    /// probe that timed out is late; any further one, also after an RST or an ICMP error, is a duplicate.
     pub fn handle_packet(&mut self, bytes: &[u8], from: IpAddr, rx: Option<(Wall, Clock)>, arrival: Arrival) {
         let from = from.to_canonical();
         let found = match self.protocol {

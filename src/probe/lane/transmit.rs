@@ -156,13 +156,7 @@ impl Lane {
             return Some(wait);
         }
         let returned = self.returned.last().map(|returned| returned.polled.plus(WAIT));
-        let scheduled = self.schedule.next_due().map(|due| {
-            let mut at = due.max(self.rate.ready_at());
-            if self.counted.is_none() && at > due.plus(ON_TIME) {
-                at = at.max(self.catch_up.ready_at());
-            }
-            at.min(due.plus(late_limit(self.schedule.period()).max(ON_TIME) + 1))
-        });
+        let scheduled = self.schedule.next_due().map(|due| due.max(self.rate.ready_at()));
         returned.into_iter().chain(scheduled).min()
     }
 
@@ -192,7 +186,15 @@ impl Lane {
             }
             let late = self.schedule.overdue(now)?;
             let sendable = self.counted.is_some() || (late <= limit && !full);
-            if sendable && !self.may_send(now, late) {
+            let ready = self.ready_at(late);
+            if sendable && ready > now {
+                // Continuous turns become too late at some time, and are then to be counted.
+                let too_late = if self.counted.is_some() {
+                    u64::MAX
+                } else {
+                    limit - late + 1
+                };
+                self.wait_until = Some(ready.min(now.plus(too_late)));
                 return None;
             }
             let due = self.schedule.pop_due(now)?;
@@ -208,9 +210,15 @@ impl Lane {
         }
     }
 
-    fn may_send(&self, now: Mono, late: u64) -> bool {
-        let behind = self.counted.is_none() && late > ON_TIME;
-        self.rate.ready_at() <= now && !(behind && self.catch_up.ready_at() > now)
+    /// When the rates allow a probe that is late by so much.
+    fn ready_at(&self, late: u64) -> Mono {
+        let is_behind = self.counted.is_none() && late > ON_TIME;
+        let rate = self.rate.ready_at();
+        if is_behind {
+            rate.max(self.catch_up.ready_at())
+        } else {
+            rate
+        }
     }
 
     /// Makes a probe of a turn; `None` where all source ports are in flight, or where the last probe of the pair is too

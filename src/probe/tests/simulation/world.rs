@@ -295,6 +295,23 @@ impl World {
             self.lane.stats().sent,
             self.model.decided + self.model.in_flight() as u64
         );
+        self.check_wakeup();
+    }
+
+    /// A driver that did everything must be let sleep.
+    fn check_wakeup(&mut self) {
+        self.expire();
+        let mut buf = [0; 1500];
+        if self.scenario.unsent == 0.0 {
+            assert_eq!(self.lane.poll_transmit(Mono(self.clocks.now), &mut buf), None);
+            let wake = self.lane.next_wakeup();
+            assert!(
+                wake.is_none_or(|wake| wake.0 > self.clocks.now),
+                "{}: to wake at {wake:?}, now {}",
+                self.scenario.seed,
+                self.clocks.now
+            );
+        }
     }
 
     fn pass(&mut self, until: u64) {
