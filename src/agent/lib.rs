@@ -1,3 +1,22 @@
 //! The heartbeat agent of one node: discover, probe, aggregate, publish, answer.
+//!
+//! [`Agent`] is the whole of it: [`Agent::start`] takes a validated [`config::AgentConfig`], [`Agent::run`] goes on
+//! until it is told to end. Inside, the mesh task (`mesh`) joins membership, probers and sinks; everything else is a
+//! part it works with.
 
+mod aggregate;
 pub mod config;
+mod http;
+mod lifecycle;
+mod mesh;
+mod metrics;
+mod peers;
+mod probers;
+mod readiness;
+mod resolve;
+mod sources;
+mod status;
+mod totals;
+
+pub use lifecycle::{Agent, Hooks, StartError};
+pub use probers::ProbeError;

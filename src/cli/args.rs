@@ -1,24 +1,67 @@
 //! The configuration's flags, made from its table of keys, for every command that takes them.
 
 use std::collections::BTreeSet;
+use std::marker::PhantomData;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, value_parser};
-use dt_agent::config::{Inputs, KEYS, Key};
+use dt_agent::config::{Flag, Inputs, KEYS, Key};
 
 /// The variable of `--config`.
 const CONFIG_VARIABLE: &str = "DT_CONFIG";
 
-/// `--config` and the flags of all keys, as given.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Settings {
-    /// The file of `--config`; [`Settings::inputs`] also looks at its variable.
-    pub(crate) config: Option<PathBuf>,
-    /// Path of a key and its flag's values.
-    pub(crate) flags: Vec<(&'static str, Vec<String>)>,
+/// Which keys a command takes, and under which flags.
+pub(crate) trait Keys: Clone + Send + Sync + 'static {
+    /// The only keys; `None` for all of them.
+    const ONLY: Option<&'static [&'static str]>;
+
+    /// The key's flag without its dashes.
+    fn flag(key: &Key) -> String {
+        key.flag()
+    }
 }
 
-impl Settings {
+/// All keys: the agent's own flags.
+#[derive(Clone, Debug)]
+pub(crate) struct All;
+
+impl Keys for All {
+    const ONLY: Option<&'static [&'static str]> = None;
+}
+
+/// What reading summary records from Kafka needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading;
+
+impl Keys for Reading {
+    const ONLY: Option<&'static [&'static str]> = Some(&[
+        "kafka.bootstrap",
+        "kafka.summary_topic",
+        "kafka.options",
+        "log.level",
+        "log.format",
+    ]);
+
+    /// There is one topic and one service here, so their flags need no long names.
+    fn flag(key: &Key) -> String {
+        match key.path {
+            "kafka.bootstrap" => "bootstrap".to_owned(),
+            "kafka.summary_topic" => "topic".to_owned(),
+            _ => key.flag(),
+        }
+    }
+}
+
+/// `--config` and the flags of keys, as given.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings<K = All> {
+    /// The file of `--config`; [`Settings::inputs`] also looks at its variable.
+    config: Option<PathBuf>,
+    flags: Vec<Flag>,
+    keys: PhantomData<K>,
+}
+
+impl<K: Keys> Settings<K> {
     /// Everything the configuration is made of: this command line, and the environment of the process.
     pub(crate) fn inputs(&self) -> Inputs {
         let variable = || {
@@ -30,8 +73,14 @@ impl Settings {
             file: self.config.clone().or_else(variable),
             flags: self.flags.clone(),
             known_variables: known_variables(),
+            only: K::ONLY,
             ..Inputs::of_process()
         }
+    }
+
+    fn keys() -> impl Iterator<Item = &'static Key> {
+        KEYS.iter()
+            .filter(|key| K::ONLY.is_none_or(|only| only.contains(&key.path)))
     }
 }
 
@@ -47,22 +96,22 @@ fn known_variables() -> BTreeSet<String> {
     known
 }
 
-impl clap::Args for Settings {
+impl<K: Keys> clap::Args for Settings<K> {
     fn augment_args(command: Command) -> Command {
         let config = Arg::new("config")
             .long("config")
             .value_name("FILE")
             .value_parser(value_parser!(PathBuf))
-            .help(format!("TOML file of any of the keys below [env: {CONFIG_VARIABLE}]"));
-        command.arg(config).args(KEYS.iter().map(flag))
+            .help(format!("TOML file of configuration keys [env: {CONFIG_VARIABLE}]"));
+        command.arg(config).args(Settings::<K>::keys().map(arg::<K>))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
-        Settings::augment_args(command)
+        <Settings<K> as clap::Args>::augment_args(command)
     }
 }
 
-fn flag(key: &'static Key) -> Arg {
+fn arg<K: Keys>(key: &'static Key) -> Arg {
     let action = if key.is_repeatable() {
         ArgAction::Append
     } else {
@@ -77,14 +126,18 @@ fn flag(key: &'static Key) -> Arg {
         format!(" [default: {}]", key.default)
     };
     let help = format!("{}{default} [env: {}]", key.help, variables.join(", "));
-    Arg::new(key.path)
-        .long(key.flag())
+    let arg = Arg::new(key.path)
+        .long(K::flag(key))
         .value_name(key.value)
         .action(action)
         .hide(key.hidden)
-        .help_heading(heading(key))
         .long_help(format!("{help}\nAccepted: {}", key.accepted))
-        .help(help)
+        .help(help);
+    if K::ONLY.is_none() {
+        arg.help_heading(heading(key))
+    } else {
+        arg
+    }
 }
 
 fn heading(key: &Key) -> &'static str {
@@ -99,22 +152,26 @@ fn heading(key: &Key) -> &'static str {
     }
 }
 
-impl FromArgMatches for Settings {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Settings, clap::Error> {
-        let mut settings = Settings::default();
-        settings.update_from_arg_matches(matches)?;
-        Ok(settings)
+impl<K: Keys> FromArgMatches for Settings<K> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Settings<K>, clap::Error> {
+        let flags = Settings::<K>::keys().filter_map(|key| {
+            let values = matches.get_many::<String>(key.path)?.cloned().collect();
+            Some(Flag {
+                path: key.path,
+                name: K::flag(key),
+                values,
+            })
+        });
+        let config = matches.get_one::<PathBuf>("config").cloned();
+        Ok(Settings {
+            config,
+            flags: flags.collect(),
+            keys: PhantomData,
+        })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        self.config = matches.get_one::<PathBuf>("config").cloned();
-        self.flags = KEYS
-            .iter()
-            .filter_map(|key| {
-                let values: Vec<String> = matches.get_many::<String>(key.path)?.cloned().collect();
-                Some((key.path, values))
-            })
-            .collect();
+        *self = Settings::from_arg_matches(matches)?;
         Ok(())
     }
 }

@@ -1,10 +1,13 @@
 //! The binary `dt`: subcommands and configuration, nothing else.
 
+mod agent;
 mod args;
 mod config_cmd;
 mod logging;
 mod out;
+mod ping;
 mod plan;
+mod records;
 mod registration;
 
 use std::process::ExitCode;
@@ -25,6 +28,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the heartbeat agent of this node: register, discover, probe, aggregate, publish, answer gRPC
+    Agent(agent::AgentArgs),
+    /// Probe targets and print the percentiles of their round-trip delay, by kernel timestamps
+    Ping(ping::Args),
+    /// Read summary records from Kafka and print one JSON object a line, whatever their encoding
+    Records(records::Records),
     /// Print whom a node probes and why, from a peers file or live membership
     Plan(plan::Plan),
     /// Check the agent's configuration, or show every key's value and where it came from
@@ -34,6 +43,9 @@ enum Command {
 
 fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Agent(agent) => agent::run(&agent),
+        Command::Ping(ping) => ping::run(&ping),
+        Command::Records(records) => records::run(&records),
         Command::Plan(plan) => plan::run(&plan),
         Command::Config(command) => config_cmd::run(&command),
     }

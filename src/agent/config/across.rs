@@ -1,6 +1,7 @@
 //! What no key can check or decide alone.
 
 use super::host_port::HostPort;
+use super::key::Key;
 use super::keys::key;
 use super::load::{Layers, Setting};
 use super::raw::{Raw, Source};
@@ -21,9 +22,11 @@ fn is_default(layers: &Layers<'_>, path: &str) -> bool {
         .is_none_or(|setting| setting.source == Source::Default)
 }
 
-fn source(layers: &Layers<'_>, path: &str) -> String {
-    match layers.settings.get(path).map(|setting| &setting.source) {
+/// Where the value of `key` came from, in words.
+fn origin(layers: &Layers<'_>, key: &Key) -> String {
+    match layers.settings.get(key.path).map(|setting| &setting.source) {
         Some(Source::Variable(name)) => format!("variable {name}"),
+        Some(Source::Flag) => format!("flag --{}", key.flag()),
         Some(source) => source.to_string(),
         None => Source::Default.to_string(),
     }
@@ -32,7 +35,7 @@ fn source(layers: &Layers<'_>, path: &str) -> String {
 fn fail(layers: &mut Layers<'_>, path: &str, reason: &str) {
     let Some(key) = key(path) else { return };
     let value = layers.settings.get(path).and_then(|setting| setting.raw.shown());
-    let origin = source(layers, path);
+    let origin = origin(layers, key);
     layers.fail(key, value, &origin, reason.to_owned());
 }
 

@@ -22,14 +22,25 @@ pub struct Inputs {
     pub file: Option<PathBuf>,
     /// The environment.
     pub environment: Vec<(OsString, OsString)>,
-    /// Path of a key, and its flag's values in the order given.
-    pub flags: Vec<(&'static str, Vec<String>)>,
+    /// What the command line sets.
+    pub flags: Vec<Flag>,
     /// The host's name, the default of `node`; `None` where it can't be found out.
     pub host_name: Option<String>,
     /// `DT_` variables that are not in the table of keys but known all the same.
     pub known_variables: BTreeSet<String>,
-    /// Where set, only these keys are read, and all others keep their default unseen.
+    /// Where set, only these keys are read and checked; all others keep their default unseen.
     pub only: Option<&'static [&'static str]>,
+}
+
+/// A flag that was given, once or several times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flag {
+    /// The key it sets.
+    pub path: &'static str,
+    /// Its name without the dashes, for messages.
+    pub name: String,
+    /// Its values in the order given.
+    pub values: Vec<String>,
 }
 
 impl Inputs {
@@ -96,7 +107,9 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, ConfigErrors> {
     layers.originals();
     layers.variables();
     layers.flags();
-    super::across::check(&mut layers);
+    if inputs.only.is_none() {
+        super::across::check(&mut layers);
+    }
     if !layers.errors.is_empty() {
         return Err(ConfigErrors {
             errors: layers.errors,
@@ -232,11 +245,11 @@ impl<'a> Layers<'a> {
     fn flags(&mut self) {
         let inputs = self.inputs;
         for key in KEYS.iter().filter(|key| inputs.reads(key.path)) {
-            let Some((_, texts)) = self.inputs.flags.iter().find(|(path, _)| *path == key.path) else {
+            let Some(flag) = inputs.flags.iter().find(|flag| flag.path == key.path) else {
                 continue;
             };
-            let origin = format!("flag --{}", key.flag());
-            match Raw::from_flags(key, texts) {
+            let origin = format!("flag --{}", flag.name);
+            match Raw::from_flags(key, &flag.values) {
                 Ok(raw) => self.set(key, raw, Source::Flag, &origin),
                 Err(why) => self.fail(key, None, &origin, why),
             }

@@ -1,0 +1,136 @@
+use super::*;
+use dt_probe::{Fate, Method, Sample};
+
+const KERNEL: (Clock, Clock) = (Clock::Kernel, Clock::Kernel);
+
+fn aggregate(now_ms: u64) -> Aggregate {
+    Aggregate::new(10_000, at(now_ms), [KERNEL; 3])
+}
+
+fn at(ms: u64) -> Wall {
+    Wall(ms * 1_000_000)
+}
+
+fn pair(node: &str) -> Arc<Pair> {
+    Arc::new(Pair {
+        source: dt_record::Endpoint {
+            node: "me".into(),
+            ..Default::default()
+        },
+        source_ip: None,
+        destination: dt_record::Endpoint {
+            node: node.into(),
+            ..Default::default()
+        },
+        destination_ip: [127, 0, 0, 1].into(),
+        destination_port: 0,
+        probe: ProbeKind::Icmp,
+        method: Method::Echo,
+        payload_bytes: Some(56),
+    })
+}
+
+fn event(target: TargetId, what: What) -> Event {
+    Event {
+        target,
+        source_port: 0,
+        what,
+    }
+}
+
+fn received(target: TargetId) -> Event {
+    let sample = Sample {
+        rtt_ns: 25_000,
+        host_delay_ns: Some(100),
+        tx: Clock::Kernel,
+        rx: Clock::Kernel,
+        fallback: false,
+    };
+    event(target, What::Received(sample))
+}
+
+fn close(aggregate: &mut Aggregate, now_ms: u64, drops: u64) -> Vec<Summary> {
+    let mut all = Vec::new();
+    aggregate.close(at(now_ms), drops, &mut |summary| all.push(summary));
+    all
+}
+
+#[test]
+fn every_known_target_has_a_summary_also_with_nothing_sent() {
+    let mut aggregate = aggregate(12_345);
+    let a = aggregate.add(ProbeKind::Icmp, pair("a"));
+    aggregate.add(ProbeKind::Icmp, pair("b"));
+    aggregate.apply(ProbeKind::Icmp, &received(a));
+    assert!(!aggregate.is_over(at(19_999)));
+    assert!(aggregate.is_over(at(20_000)));
+    let all = close(&mut aggregate, 20_010, 7);
+    let sent: Vec<_> = all
+        .iter()
+        .map(|s| (s.pair.destination.node.as_str(), s.counts.sent()))
+        .collect();
+    assert_eq!(sent, [("a", 1), ("b", 0)]);
+    assert!(
+        all.iter()
+            .all(|s| (s.window_start_ms, s.window_end_ms, s.receive_drops) == (10_000, 20_000, 7))
+    );
+    assert_eq!(close(&mut aggregate, 30_000, 9)[0].receive_drops, 2);
+}
+
+#[test]
+fn a_leaver_is_recorded_until_its_last_probe_and_its_id_is_given_again() {
+    let mut aggregate = aggregate(0);
+    let a = aggregate.add(ProbeKind::Icmp, pair("a"));
+    aggregate.leave(ProbeKind::Icmp, a);
+    aggregate.apply(ProbeKind::Icmp, &event(a, What::Failed(Fate::Lost)));
+    aggregate.apply(ProbeKind::Icmp, &event(a, What::Gone));
+    assert_ne!(
+        aggregate.add(ProbeKind::Icmp, pair("b")),
+        a,
+        "still a's until the window closes"
+    );
+    let all = close(&mut aggregate, 10_000, 0);
+    assert_eq!(all.iter().map(|s| s.counts.lost).collect::<Vec<_>>(), [1, 0]);
+    assert_eq!(aggregate.add(ProbeKind::Icmp, pair("c")), a);
+}
+
+#[test]
+fn a_leaver_that_was_not_probed_since_has_no_summary() {
+    let mut aggregate = aggregate(0);
+    let a = aggregate.add(ProbeKind::Tcp, pair("a"));
+    aggregate.leave(ProbeKind::Tcp, a);
+    assert!(close(&mut aggregate, 10_000, 0).is_empty());
+}
+
+#[test]
+fn a_stall_widens_the_window_and_a_step_does_not() {
+    let mut aggregate = aggregate(0);
+    aggregate.add(ProbeKind::Icmp, pair("a"));
+    let bounds = |all: &[Summary]| (all[0].window_start_ms, all[0].window_end_ms);
+    assert_eq!(bounds(&close(&mut aggregate, 35_000, 0)), (0, 30_000));
+    assert_eq!(bounds(&close(&mut aggregate, 3_600_000, 0)), (30_000, 40_000));
+    // Set back: the window that was open is closed as it is, and an earlier one opens.
+    assert!(aggregate.is_over(at(5_000)));
+    assert_eq!(bounds(&close(&mut aggregate, 5_000, 0)), (3_600_000, 3_610_000));
+    assert_eq!(bounds(&close(&mut aggregate, 10_000, 0)), (0, 10_000));
+}
+
+#[test]
+fn the_first_round_is_done_when_each_target_had_a_fate() {
+    let mut aggregate = aggregate(0);
+    assert!(
+        !aggregate.is_first_round_done(),
+        "nobody has said that there are no peers"
+    );
+    aggregate.view_taken();
+    assert!(aggregate.is_first_round_done());
+    let a = aggregate.add(ProbeKind::Icmp, pair("a"));
+    let b = aggregate.add(ProbeKind::Grpc, pair("b"));
+    aggregate.apply(ProbeKind::Icmp, &event(a, What::Skipped(1)));
+    assert!(!aggregate.is_first_round_done());
+    aggregate.apply(ProbeKind::Icmp, &received(a));
+    aggregate.apply(ProbeKind::Icmp, &received(a));
+    assert!(!aggregate.is_first_round_done());
+    aggregate.leave(ProbeKind::Grpc, b);
+    aggregate.apply(ProbeKind::Grpc, &event(b, What::Gone));
+    assert!(aggregate.is_first_round_done());
+}

@@ -1,0 +1,83 @@
+//! Health, metrics and peers over HTTP: read-only, no state of its own.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+use crate::metrics::Metrics;
+use crate::status::Shared;
+
+/// The probe thread turns around at least ten times a second; when it hasn't for this long, it is dead or stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(10);
+
+/// Serves until `shutdown`.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    metrics: Arc<Metrics>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) {
+    let app = Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/peers", get(peers))
+        .with_state(shared)
+        .route("/metrics", get(move || self::metrics(metrics)));
+    if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(shutdown).await {
+        tracing::error!(%error, "the HTTP server ended");
+    }
+}
+
+/// Fails only where the probe thread is stuck: never for ZooKeeper or Kafka, which a restart would not mend.
+async fn livez(State(shared): State<Arc<Shared>>) -> (StatusCode, &'static str) {
+    let Some(stats) = shared.thread.get() else {
+        return (StatusCode::OK, "ok\n");
+    };
+    let silent = dt_kernel::clock::mono().since(dt_probe::Mono(stats.last_turn.load(Relaxed)));
+    if silent > dt_probe::time::nanos(STUCK_AFTER) {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the probe thread has missed its ticks for 10 s\n",
+        )
+    } else {
+        (StatusCode::OK, "ok\n")
+    }
+}
+
+async fn readyz(State(shared): State<Arc<Shared>>) -> (StatusCode, String) {
+    match shared.readiness.check() {
+        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+    }
+}
+
+async fn peers(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    match serde_json::to_vec(&*shared.peers()) {
+        Ok(json) => (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], json),
+        Err(_) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            [(header::CONTENT_TYPE, "text/plain")],
+            Vec::new(),
+        ),
+    }
+}
+
+async fn metrics(metrics: Arc<Metrics>) -> impl IntoResponse {
+    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match metrics.render() {
+        Ok(text) => (StatusCode::OK, [(header::CONTENT_TYPE, OPEN_METRICS)], text),
+        Err(_) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            [(header::CONTENT_TYPE, "text/plain")],
+            String::new(),
+        ),
+    }
+}

@@ -1,0 +1,388 @@
+//! From configuration to a running agent, and from a signal to an orderly end.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use dt_membership::{FileError, Handle as MembershipHandle, Registration, State, file, zookeeper};
+use dt_probe::ProbeKind;
+use dt_record::{Endpoint, Options, Origin, Summary};
+use dt_rpc::{BindError, Server, ServerError, ServerOptions};
+use dt_sink::{KafkaConfig, Publisher, SinkConfig, StartError as SinkError};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::aggregate::Aggregate;
+use crate::config::{AgentConfig, Encoding, HostPort, Membership, Sink};
+use crate::http;
+use crate::mesh::{Control, Inbox, Mesh};
+use crate::metrics::Metrics;
+use crate::peers::Peers;
+use crate::probers::{ProbeError, Probers};
+use crate::resolve::Resolver;
+use crate::sources;
+use crate::status::Shared;
+
+/// gRPC fates that may wait for the mesh task.
+const PINGS: usize = 4096;
+/// How long the end may take in all; the parts below fit into it.
+const SHUTDOWN: Duration = Duration::from_millis(4700);
+/// How long to wait for the membership to confirm that this node is gone.
+const DEREGISTER: Duration = Duration::from_millis(800);
+/// The longest wait for probes in flight.
+const IN_FLIGHT: Duration = Duration::from_secs(3);
+
+/// What an embedding program, as `dt demo`, may add.
+#[derive(Default)]
+pub struct Hooks {
+    /// Listeners already bound, in place of binding `listen`.
+    pub listeners: Vec<std::net::TcpListener>,
+    /// Gets a copy of every summary: an in-process sink. With it the agent needs no other.
+    pub tap: Option<mpsc::UnboundedSender<Vec<Summary>>>,
+}
+
+/// Why an agent did not start. A service that is down is no reason.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The gRPC address.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A listener that was handed over.
+    #[error("taking over a listener: {0}")]
+    Listener(std::io::Error),
+    /// The HTTP address.
+    #[error("listening on http {address}: {error}; accepted: HOST:PORT of this host that is free, or `off`")]
+    Http {
+        /// As configured.
+        address: HostPort,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The gRPC server.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// The peers file.
+    #[error(transparent)]
+    PeersFile(#[from] FileError),
+    /// The sinks.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// Nothing to probe with.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+}
+
+/// A running agent.
+pub struct Agent {
+    shared: Arc<Shared>,
+    server: Arc<Server>,
+    membership: Arc<MembershipHandle>,
+    publisher: Arc<Publisher>,
+    control: mpsc::Sender<Control>,
+    mesh: JoinHandle<u64>,
+    stop_server: oneshot::Sender<()>,
+    stop_http: Option<oneshot::Sender<()>>,
+    http: Option<SocketAddr>,
+    longest_timeout: Duration,
+    problems: Vec<String>,
+}
+
+impl Agent {
+    /// Starts everything: the gRPC server first, so that this node answers before others hear of it; then sinks,
+    /// probers, membership, and the mesh task that joins them.
+    ///
+    /// # Errors
+    /// [`StartError`]: an address that can't be bound, a peers file or a sink file that can't be read or written, no
+    /// permitted probe kind.
+    pub async fn start(mut config: AgentConfig, hooks: Hooks) -> Result<Agent, StartError> {
+        let _ = dt_kernel::rights::raise_file_limit();
+        let boot_id = uuid::Uuid::new_v4().to_string();
+        let listeners = listeners(&config.listen, hooks.listeners).await?;
+        if config.advertise.port == 0 {
+            // Registered is what was bound.
+            config.advertise.port = listeners
+                .first()
+                .and_then(|l| l.local_addr().ok())
+                .map_or(0, |a| a.port());
+        }
+        let http_listener = match &config.http {
+            Some(address) => Some(bind_http(address).await?),
+            None => None,
+        };
+        let server = Arc::new(Server::new(ServerOptions::default()).await?);
+        let origin = origin(&config, &boot_id);
+        let publisher = Arc::new(Publisher::start(
+            sinks(&config),
+            origin,
+            Options {
+                buckets: config.kafka.buckets,
+            },
+        )?);
+        let (pings, grpc) = mpsc::channel(PINGS);
+        let probers = Probers::open(&config, seed(&config.node, &boot_id), pings)?;
+        let membership = Arc::new(join(&config, registration(&config, &boot_id))?);
+
+        let shared = Arc::new(Shared::default());
+        let _ = shared.thread.set(Arc::clone(probers.stats()));
+        shared.totals.probing.store(1, Relaxed);
+        for kind in ProbeKind::ALL {
+            shared
+                .totals
+                .kind(*kind)
+                .available
+                .store(probers.method(*kind).is_some().into(), Relaxed);
+        }
+        let (stop_server, stopped) = oneshot::channel::<()>();
+        let serving = Arc::clone(&server);
+        tokio::spawn(async move { serving.serve(listeners, async { drop(stopped.await) }).await });
+        let sources: Vec<Box<dyn crate::metrics::Source>> = vec![
+            Box::new(sources::Members(Arc::clone(&membership))),
+            Box::new(sources::Sinks(Arc::clone(&publisher))),
+            Box::new(sources::Grpc(Arc::clone(&server))),
+        ];
+        let metrics = Arc::new(Metrics::new(Arc::clone(&shared), sources));
+        let http = http_listener.as_ref().and_then(|l| l.local_addr().ok());
+        let stop_http = http_listener.map(|listener| {
+            let (stop, stopped) = oneshot::channel::<()>();
+            tokio::spawn(http::serve(listener, Arc::clone(&shared), metrics, async {
+                drop(stopped.await)
+            }));
+            stop
+        });
+        watch_registration(Arc::clone(&membership), Arc::clone(&shared));
+
+        let (control, orders) = mpsc::channel(8);
+        let (resolver, answers) = Resolver::new();
+        let inbox = Inbox {
+            view: membership.view.clone(),
+            probing: membership.probing_enabled.clone(),
+            answers,
+            grpc,
+            control: orders,
+        };
+        let longest_timeout = config
+            .probes()
+            .map(|(_, timing)| timing.timeout)
+            .max()
+            .unwrap_or_default();
+        let width_ms = u64::try_from(config.window.as_millis()).unwrap_or(u64::MAX);
+        let problems = probers.problems().to_vec();
+        let mesh = Mesh {
+            source: Endpoint {
+                node: config.node.clone(),
+                zone: config.zone.clone(),
+                rack: config.rack.clone(),
+            },
+            shared: Arc::clone(&shared),
+            aggregate: Aggregate::new(width_ms, dt_kernel::clock::wall(), probers.clocks()),
+            probers,
+            publisher: Arc::clone(&publisher),
+            tap: hooks.tap,
+            peers: Peers::default(),
+            resolver,
+            stretched: false,
+            switches: (true, true),
+            config,
+        };
+        let mesh = tokio::spawn(mesh.run(inbox));
+        let agent = Agent {
+            shared,
+            server,
+            membership,
+            publisher,
+            control,
+            mesh,
+            stop_server,
+            stop_http,
+            http,
+            longest_timeout,
+            problems,
+        };
+        agent.membership.set_state(State::Serving).await;
+        Ok(agent)
+    }
+
+    /// Where HTTP is served.
+    #[must_use]
+    pub fn http(&self) -> Option<SocketAddr> {
+        self.http
+    }
+
+    /// Kinds that were asked for and can't be measured on this host, a message each.
+    #[must_use]
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+
+    /// Toggles probing on this node, as SIGUSR1 does.
+    pub async fn toggle(&self) {
+        let _ = self.control.send(Control::Toggle).await;
+    }
+
+    /// Runs until `shutdown`, then ends in order; `toggle` is told each SIGUSR1.
+    pub async fn run(self, shutdown: impl Future<Output = ()>, mut toggle: mpsc::Receiver<()>) {
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                Some(()) = toggle.recv() => self.toggle().await,
+            }
+        }
+        self.shut_down().await;
+    }
+
+    /// The orderly end, within 5 s whatever is down: deregister while still answering, stop sending, wait for what is
+    /// in flight up to min(time-out, 3 s), publish the last window, stop answering.
+    pub async fn shut_down(self) {
+        let began = Instant::now();
+        let end = began + SHUTDOWN;
+        tracing::info!("shutting down");
+        self.shared.readiness.draining();
+        self.server.set_serving(false).await;
+        let gone = self.membership.deregister(DEREGISTER).await;
+        if !gone {
+            tracing::warn!("the membership has not confirmed that this node is gone; its session's end will remove it");
+        }
+        let until = Instant::now() + self.longest_timeout.min(IN_FLIGHT);
+        let _ = self.control.send(Control::Drain(until)).await;
+        let abandoned = match timeout_at(end - Duration::from_millis(600), self.mesh).await {
+            Ok(Ok(abandoned)) => abandoned,
+            Ok(Err(_)) | Err(_) => {
+                tracing::error!("the mesh task did not end in order: its last window is lost");
+                0
+            }
+        };
+        for drained in self.publisher.drain(end - Duration::from_millis(100)).await {
+            if drained.unpublished > 0 {
+                tracing::warn!(
+                    sink = drained.sink,
+                    records = drained.unpublished,
+                    "records not published"
+                );
+            }
+        }
+        let _ = self.stop_server.send(());
+        drop(self.stop_http);
+        if let Ok(membership) = Arc::try_unwrap(self.membership) {
+            let _ = timeout(Duration::from_millis(50), membership.close()).await;
+        }
+        let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(abandoned, took_ms, "shut down");
+    }
+}
+
+async fn listeners(listen: &HostPort, given: Vec<std::net::TcpListener>) -> Result<Vec<TcpListener>, StartError> {
+    if given.is_empty() {
+        return Ok(dt_rpc::bind(&listen.to_string()).await?);
+    }
+    given
+        .into_iter()
+        .map(|listener| {
+            listener.set_nonblocking(true)?;
+            TcpListener::from_std(listener)
+        })
+        .collect::<Result<_, _>>()
+        .map_err(StartError::Listener)
+}
+
+async fn bind_http(address: &HostPort) -> Result<TcpListener, StartError> {
+    TcpListener::bind((address.host.as_str(), address.port))
+        .await
+        .map_err(|error| StartError::Http {
+            address: address.clone(),
+            error,
+        })
+}
+
+fn origin(config: &AgentConfig, boot_id: &str) -> Origin {
+    Origin {
+        cluster: config.cluster.clone(),
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        boot_id: boot_id.to_owned(),
+    }
+}
+
+fn sinks(config: &AgentConfig) -> Vec<SinkConfig> {
+    let one = |sink: &Sink| match sink {
+        Sink::Stdout => SinkConfig::Stdout,
+        Sink::File(path) => SinkConfig::File(path.clone()),
+        Sink::Kafka => SinkConfig::Kafka(kafka(config)),
+    };
+    config.sinks.iter().map(one).collect()
+}
+
+fn kafka(config: &AgentConfig) -> KafkaConfig {
+    let kafka = &config.kafka;
+    KafkaConfig {
+        bootstrap: kafka.bootstrap.clone(),
+        summary_topic: kafka.summary_topic.clone(),
+        trace_topic: kafka.topic.clone(),
+        trace_reports: kafka.trace_reports,
+        client_id: kafka.client_id.clone(),
+        encoding: match kafka.encoding {
+            Encoding::Json => dt_sink::Encoding::Json,
+            Encoding::Protobuf => dt_sink::Encoding::Protobuf,
+        },
+        partitions: kafka.partitions,
+        options: kafka.options.clone(),
+        ..KafkaConfig::default()
+    }
+}
+
+fn registration(config: &AgentConfig, boot_id: &str) -> Registration {
+    // What the original would call its own: its only probe is the gRPC ping.
+    let pings = config.grpc;
+    let ms = |duration: Option<Duration>, default| {
+        duration.map_or(default, |d| u32::try_from(d.as_millis()).unwrap_or(u32::MAX))
+    };
+    Registration {
+        node: config.node.clone(),
+        address: config.advertise.host.clone(),
+        port: config.advertise.port,
+        tcp_port: config.advertise.port,
+        zone: config.zone.clone(),
+        rack: config.rack.clone(),
+        region: config.region.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        boot_id: boot_id.to_owned(),
+        state: State::Starting,
+        poll_timeout_ms: ms(pings.map(|t| t.timeout), 5_000),
+        poll_interval_ms: ms(pings.map(|t| t.interval), 10_000),
+    }
+}
+
+fn join(config: &AgentConfig, own: Registration) -> Result<MembershipHandle, FileError> {
+    match &config.membership {
+        Membership::File(path) => file::start(path.clone(), own),
+        Membership::ZooKeeper(zk) => Ok(zookeeper::start(zookeeper::ZooKeeperConfig {
+            servers: zk.servers.clone(),
+            root: zk.root.clone(),
+            heart_beat: zk.heart_beat.clone(),
+            session_timeout: zk.session_timeout,
+            own,
+        })),
+    }
+}
+
+/// Latches readiness once this node is registered.
+fn watch_registration(membership: Arc<MembershipHandle>, shared: Arc<Shared>) {
+    let mut status = membership.status.clone();
+    drop(membership);
+    tokio::spawn(async move {
+        if status.wait_for(|status| status.registered).await.is_ok() {
+            shared.readiness.registered();
+        }
+    });
+}
+
+/// Different for every node and every life, so that agents started together don't probe in step.
+fn seed(node: &str, boot_id: &str) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    (node, boot_id).hash(&mut hasher);
+    hasher.finish()
+}

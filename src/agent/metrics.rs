@@ -1,0 +1,327 @@
+//! `/metrics`: everything an operator asks of an agent, read from the parts' own counters at each scrape.
+//!
+//! Names follow Prometheus' rules: prefix `dt_`, base units, `_total` added to counters by the encoder. Nothing is per
+//! peer here: 10,000 peers would be a cluster's worth of series on every node. Per-peer numbers are in the records.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use dt_kernel::thread::{LATENESS_BOUNDS, Stats as ThreadStats};
+use dt_probe::time::SECOND;
+use dt_probe::{Fate, ProbeKind};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeMetric, text};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use crate::status::Shared;
+use crate::totals::KindTotals;
+
+/// The registry of one agent.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+}
+
+/// Counters of parts that only the lifecycle holds.
+pub(crate) trait Source: fmt::Debug + Send + Sync + 'static {
+    /// Writes them.
+    fn encode(&self, page: &mut Page<'_>) -> fmt::Result;
+}
+
+impl Metrics {
+    pub(crate) fn new(shared: Arc<Shared>, sources: Vec<Box<dyn Source>>) -> Metrics {
+        let mut registry = Registry::with_prefix("dt");
+        registry.register_collector(Box::new(Agent { shared, sources }));
+        Metrics { registry }
+    }
+
+    /// The page in OpenMetrics text format.
+    ///
+    /// # Errors
+    /// Only where the formatter fails, which writing to memory doesn't.
+    pub(crate) fn render(&self) -> Result<String, fmt::Error> {
+        let mut page = String::new();
+        text::encode(&mut page, &self.registry)?;
+        Ok(page)
+    }
+}
+
+/// Writes families one after the other.
+pub(crate) struct Page<'a> {
+    encoder: DescriptorEncoder<'a>,
+}
+
+/// One series: its labels and its value.
+type Series<'a, V> = (&'a [(&'a str, &'a str)], V);
+
+impl Page<'_> {
+    pub(crate) fn counters<'s, V: EncodeCounterValue>(
+        &mut self,
+        name: &str,
+        help: &str,
+        series: impl IntoIterator<Item = Series<'s, V>>,
+    ) -> fmt::Result {
+        self.family(
+            name,
+            help,
+            series
+                .into_iter()
+                .map(|(labels, value)| (labels, ConstCounter::new(value))),
+        )
+    }
+
+    pub(crate) fn gauges<'s>(
+        &mut self,
+        name: &str,
+        help: &str,
+        series: impl IntoIterator<Item = Series<'s, f64>>,
+    ) -> fmt::Result {
+        self.family(
+            name,
+            help,
+            series
+                .into_iter()
+                .map(|(labels, value)| (labels, ConstGauge::new(value))),
+        )
+    }
+
+    pub(crate) fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        self.counters(name, help, [(&[][..], value)])
+    }
+
+    pub(crate) fn gauge(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
+        self.gauges(name, help, [(&[][..], value)])
+    }
+
+    /// One family; none at all where it has no series.
+    fn family<'s, M: EncodeMetric>(
+        &mut self,
+        name: &str,
+        help: &str,
+        series: impl Iterator<Item = (&'s [(&'s str, &'s str)], M)>,
+    ) -> fmt::Result {
+        let mut series = series.peekable();
+        let Some((_, first)) = series.peek() else { return Ok(()) };
+        let mut family = self.encoder.encode_descriptor(name, help, None, first.metric_type())?;
+        for (labels, metric) in series {
+            if labels.is_empty() {
+                metric.encode(family.encode_family(&NONE)?)?;
+            } else {
+                metric.encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+const NONE: [(&str, &str); 0] = [];
+
+#[derive(Debug)]
+struct Agent {
+    shared: Arc<Shared>,
+    sources: Vec<Box<dyn Source>>,
+}
+
+impl Collector for Agent {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut page = Page { encoder };
+        build_info(&mut page)?;
+        mesh(&mut page, &self.shared)?;
+        probes(&mut page, &self.shared)?;
+        if let Some(thread) = self.shared.thread.get() {
+            probe_thread(&mut page, thread)?;
+        }
+        self.sources.iter().try_for_each(|source| source.encode(&mut page))
+    }
+}
+
+fn build_info(page: &mut Page<'_>) -> fmt::Result {
+    let labels = [("version", env!("CARGO_PKG_VERSION"))];
+    page.gauges("build_info", "Always 1; the version is the label", [(&labels[..], 1.0)])
+}
+
+fn mesh(page: &mut Page<'_>, shared: &Shared) -> fmt::Result {
+    let totals = &shared.totals;
+    let get = |counter: &AtomicU64| counter.load(Relaxed);
+    page.gauge("members", "Other members known", get(&totals.members) as f64)?;
+    page.gauge("peers", "Peers on the pinglist", get(&totals.peers) as f64)?;
+    page.gauge(
+        "peers_unresolved",
+        "Peers not probed: their name doesn't resolve",
+        get(&totals.unresolved) as f64,
+    )?;
+    page.gauge(
+        "probing_enabled",
+        "0 while the kill switch is on",
+        get(&totals.probing) as f64,
+    )?;
+    let stretch = get(&totals.stretch_milli) as f64 / 1000.0;
+    page.gauge(
+        "interval_stretch_ratio",
+        "How far the rate cap stretches the intervals; 1 is not at all",
+        stretch,
+    )?;
+    page.counter("windows", "Windows closed", get(&totals.windows))?;
+    page.counter(
+        "summaries",
+        "Summary records handed to the sinks",
+        get(&totals.summaries),
+    )?;
+    page.gauge(
+        "ready",
+        "1 when /readyz says so",
+        f64::from(u8::from(shared.readiness.check().is_ok())),
+    )
+}
+
+/// One series for each probe kind.
+fn by_kind<T>(shared: &Shared, value: impl Fn(&KindTotals) -> T) -> impl Iterator<Item = Series<'static, T>> {
+    const LABELS: [[(&str, &str); 1]; 3] = [[("probe", "icmp")], [("probe", "tcp")], [("probe", "grpc")]];
+    ProbeKind::ALL
+        .iter()
+        .zip(&LABELS)
+        .map(move |(kind, labels)| (&labels[..], value(shared.totals.kind(*kind))))
+}
+
+fn probes(page: &mut Page<'_>, shared: &Shared) -> fmt::Result {
+    let fates = ProbeKind::ALL
+        .iter()
+        .flat_map(|kind| Fate::ALL.iter().map(move |fate| (*kind, *fate)));
+    let labelled: Vec<_> = fates
+        .map(|(kind, fate)| {
+            (
+                [("probe", kind.as_str()), ("fate", fate.as_str())],
+                shared.totals.kind(kind).fate(fate),
+            )
+        })
+        .collect();
+    page.counters(
+        "probes",
+        "Probes by fate",
+        labelled.iter().map(|(labels, value)| (&labels[..], *value)),
+    )?;
+    let get = |counter: &AtomicU64| counter.load(Relaxed);
+    page.counters(
+        "probes_late",
+        "Replies after the time-out",
+        by_kind(shared, |k| get(&k.late)),
+    )?;
+    page.counters(
+        "probes_duplicate",
+        "Repeated replies",
+        by_kind(shared, |k| get(&k.duplicate)),
+    )?;
+    page.counters(
+        "probes_skipped",
+        "Probes due and not sent: own overload",
+        by_kind(shared, |k| get(&k.skipped)),
+    )?;
+    page.counter(
+        "probes_abandoned",
+        "Probes given up at shutdown: no fate",
+        get(&shared.totals.abandoned),
+    )?;
+    page.counters(
+        "timestamp_fallbacks",
+        "Probes timed by a weaker clock",
+        by_kind(shared, |k| get(&k.fallbacks)),
+    )?;
+    let seconds = |counter: &AtomicU64| get(counter) as f64 / SECOND as f64;
+    page.counters(
+        "rtt_seconds",
+        "All round-trip delays together",
+        by_kind(shared, |k| seconds(&k.rtt_sum_ns)),
+    )?;
+    page.counters(
+        "host_delay_seconds",
+        "All time together that this host made its own probes wait",
+        by_kind(shared, |k| seconds(&k.host_delay_sum_ns)),
+    )?;
+    page.gauges("targets", "Targets probed", by_kind(shared, |k| get(&k.targets) as f64))?;
+    page.gauges(
+        "probe_available",
+        "1 where this host can measure it",
+        by_kind(shared, |k| get(&k.available) as f64),
+    )?;
+    page.gauges(
+        "probe_interval_seconds",
+        "The interval in force",
+        by_kind(shared, |k| seconds(&k.period_ns)),
+    )
+}
+
+fn probe_thread(page: &mut Page<'_>, thread: &ThreadStats) -> fmt::Result {
+    let get = |counter: &AtomicU64| counter.load(Relaxed);
+    page.counter("probe_thread_turns", "Turns of the probe thread", get(&thread.turns))?;
+    page.counter(
+        "probe_thread_stalls",
+        "Turns left out: the mesh task had fallen behind",
+        get(&thread.stalled),
+    )?;
+    let late = get(&thread.lateness_sum) as f64 / SECOND as f64;
+    page.counters(
+        "probe_thread_late_seconds",
+        "All lateness of its turns together",
+        [(&[][..], late)],
+    )?;
+    let bounds: Vec<String> = LATENESS_BOUNDS
+        .iter()
+        .map(|bound| (*bound as f64 / SECOND as f64).to_string())
+        .chain(["+Inf".to_owned()])
+        .collect();
+    let mut below = 0;
+    let classes: Vec<_> = bounds
+        .iter()
+        .zip(&thread.lateness)
+        .map(|(bound, count)| {
+            below += get(count);
+            ([("le", bound.as_str())], below)
+        })
+        .collect();
+    page.counters(
+        "probe_thread_late_turns",
+        "Turns that began at most this late, in seconds",
+        classes.iter().map(|(labels, value)| (&labels[..], *value)),
+    )?;
+    let lanes: Vec<_> = thread
+        .lanes
+        .iter()
+        .map(|lane| ([("probe", lane.kind.as_str())], lane))
+        .collect();
+    let counters: [(&str, &str, fn(&dt_kernel::thread::LaneCounters) -> &AtomicU64); 6] = [
+        ("packets_sent", "Probes given to the kernel", |l| &l.sent),
+        (
+            "packets_invalid",
+            "Packets no probe of ours can have caused: malformed, forged, foreign",
+            |l| &l.invalid,
+        ),
+        ("packets_stale", "Genuine replies too old to be attributed", |l| {
+            &l.stale
+        }),
+        (
+            "clock_fallbacks",
+            "Kernel stamps not trusted, as over a clock step",
+            |l| &l.clock_fallbacks,
+        ),
+        ("receive_drops", "Packets this host's own socket buffers dropped", |l| {
+            &l.receive_drops
+        }),
+        ("stamp_overflows", "Times the error queue may have overflowed", |l| {
+            &l.stamp_overflows
+        }),
+    ];
+    for (name, help, field) in counters {
+        page.counters(
+            name,
+            help,
+            lanes.iter().map(|(labels, lane)| (&labels[..], get(field(lane)))),
+        )?;
+    }
+    let in_flight = lanes
+        .iter()
+        .map(|(labels, lane)| (&labels[..], get(&lane.in_flight) as f64));
+    page.gauges("in_flight", "Probes without a fate yet", in_flight)
+}

@@ -1,0 +1,179 @@
+//! Whom this node probes, and what changes when the membership does.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use dt_membership::{Member, Selected};
+use dt_probe::{ProbeKind, TargetId};
+
+/// One peer on the pinglist.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    /// What the membership says of it.
+    pub(crate) member: Arc<Member>,
+    /// The address probed; `None` until its name is resolved.
+    pub(crate) ip: Option<IpAddr>,
+    /// Why it has no address.
+    pub(crate) problem: Option<String>,
+    /// Its targets, one for each kind that is probed.
+    pub(crate) targets: [Option<TargetId>; ProbeKind::ALL.len()],
+}
+
+impl Peer {
+    fn new(member: Arc<Member>) -> Peer {
+        let ip = member.address.parse().ok();
+        Peer {
+            member,
+            ip,
+            problem: None,
+            targets: [None; ProbeKind::ALL.len()],
+        }
+    }
+}
+
+/// The pinglist in force, by node name.
+#[derive(Debug, Default)]
+pub(crate) struct Peers {
+    all: HashMap<String, Peer>,
+}
+
+/// What an update of the pinglist amounts to.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    /// Peers that are no longer probed, or not in this way.
+    pub(crate) removed: Vec<Peer>,
+    /// Names of the peers to start with.
+    pub(crate) added: Vec<String>,
+}
+
+impl Peers {
+    /// Takes over a new pinglist. A peer whose address, port or labels changed counts as removed and added: its records
+    /// would say something else. One that only changed its state or was restarted is probed on without a break.
+    pub(crate) fn update(&mut self, selected: &[Selected]) -> Change {
+        let mut old = std::mem::take(&mut self.all);
+        self.all.reserve(selected.len());
+        let mut change = Change::default();
+        for Selected { member, .. } in selected {
+            let peer = match old.remove(member.key()) {
+                Some(mut peer) if same_pair(&peer.member, member) => {
+                    peer.member = Arc::clone(member);
+                    peer
+                }
+                changed => {
+                    change.removed.extend(changed);
+                    change.added.push(member.key().to_owned());
+                    Peer::new(Arc::clone(member))
+                }
+            };
+            self.all.insert(member.key().to_owned(), peer);
+        }
+        change.removed.extend(old.into_values());
+        change
+    }
+
+    pub(crate) fn get(&self, node: &str) -> Option<&Peer> {
+        self.all.get(node)
+    }
+
+    pub(crate) fn get_mut(&mut self, node: &str) -> Option<&mut Peer> {
+        self.all.get_mut(node)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Peer> {
+        self.all.values()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// The registered names of hosts that aren't addresses, each once.
+    pub(crate) fn host_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .all
+            .values()
+            .map(|peer| &peer.member.address)
+            .filter(|address| address.parse::<IpAddr>().is_err())
+            .cloned()
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// The nodes registered under this host name.
+    pub(crate) fn nodes_at(&self, host: &str) -> Vec<String> {
+        self.all
+            .values()
+            .filter(|p| p.member.address == host)
+            .map(|p| p.member.key().to_owned())
+            .collect()
+    }
+}
+
+/// Whether records of the two would carry the same pair.
+fn same_pair(a: &Member, b: &Member) -> bool {
+    let pair = |m: &Member| (m.port, m.tcp_port, m.address.clone(), m.zone.clone(), m.rack.clone());
+    pair(a) == pair(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dt_membership::{State, Why};
+
+    fn selected(node: &str, address: &str, zone: &str) -> Selected {
+        let member = Member {
+            node: node.into(),
+            address: address.into(),
+            port: 4000,
+            tcp_port: 4000,
+            zone: zone.into(),
+            rack: String::new(),
+            region: String::new(),
+            version: String::new(),
+            boot_id: String::new(),
+            state: State::Serving,
+            original: false,
+        };
+        Selected {
+            member: Arc::new(member),
+            why: Why::All,
+        }
+    }
+
+    fn names(change: &Change) -> (Vec<&str>, Vec<&str>) {
+        let mut removed: Vec<_> = change.removed.iter().map(|p| p.member.key()).collect();
+        removed.sort_unstable();
+        (removed, change.added.iter().map(String::as_str).collect())
+    }
+
+    #[test]
+    fn an_update_tells_what_came_and_went() {
+        let mut peers = Peers::default();
+        let change = peers.update(&[selected("a", "10.0.0.1", ""), selected("b", "b.example", "")]);
+        assert_eq!(names(&change), (vec![], vec!["a", "b"]));
+        assert_eq!(peers.host_names(), ["b.example"]);
+        assert_eq!(peers.nodes_at("b.example"), ["b"]);
+        let change = peers.update(&[selected("b", "b.example", ""), selected("c", "10.0.0.3", "")]);
+        assert_eq!(names(&change), (vec!["a"], vec!["c"]));
+        assert_eq!(peers.len(), 2);
+    }
+
+    #[test]
+    fn a_restart_keeps_the_targets_and_a_move_does_not() {
+        let mut peers = Peers::default();
+        peers.update(&[selected("a", "10.0.0.1", "z")]);
+        peers.get_mut("a").expect("a").targets[0] = Some(TargetId(7));
+        let mut again = selected("a", "10.0.0.1", "z");
+        Arc::make_mut(&mut again.member).boot_id = "another".into();
+        let change = peers.update(&[again]);
+        assert_eq!(names(&change), (vec![], vec![]));
+        assert_eq!(peers.get_mut("a").expect("a").targets[0], Some(TargetId(7)));
+        for moved in [selected("a", "10.0.0.2", "z"), selected("a", "10.0.0.2", "y")] {
+            let change = peers.update(&[moved]);
+            assert_eq!(names(&change), (vec!["a"], vec!["a"]));
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! What probes on this host: the probe thread for ICMP and TCP, the gRPC prober; opened by what the configuration wants
+//! and the host permits.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use dt_kernel::setup::{self, Ready, SetupError, Tcp, Wanted};
+use dt_kernel::thread::{self, Command, Handle, Report, Stats};
+use dt_kernel::{Features, UnknownFeature};
+use dt_probe::time::{MILLISECOND, nanos};
+use dt_probe::{Clock, Method, Mode, ProbeKind, TargetId, TargetSpec};
+use dt_rpc::{GrpcEvent, GrpcTarget, Prober, ProberConfig};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::config::{AgentConfig, TcpMethod, Timing};
+
+/// Events that may wait for the mesh task: half a minute's at the highest rate an agent keeps.
+const RING: usize = 1 << 16;
+/// Most probes of a kind in flight or remembered.
+const SLOTS: u32 = 1 << 17;
+
+/// How one kind is measured.
+#[derive(Clone, Copy, Debug)]
+struct Kind {
+    method: Method,
+    clocks: (Clock, Clock),
+}
+
+/// All probers of one agent.
+pub(crate) struct Probers {
+    kinds: [Option<Kind>; ProbeKind::ALL.len()],
+    thread: Handle,
+    grpc: Option<Prober>,
+    /// What cannot be measured here and why: for the log and for `dt demo`.
+    problems: Vec<String>,
+}
+
+/// Why there is nothing to probe with.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// A word of the hidden switch.
+    #[error(transparent)]
+    Feature(#[from] UnknownFeature),
+    /// No kind that was asked for can be had.
+    #[error("none of the probe kinds asked for can be measured on this host: {}", .0.join("; "))]
+    Nothing(Vec<String>),
+    /// No thread.
+    #[error("starting the probe thread: {0}")]
+    Thread(std::io::Error),
+}
+
+impl Probers {
+    /// Opens what the configuration asks for. A kind that the host doesn't permit is left out, with a log line.
+    pub(crate) fn open(config: &AgentConfig, seed: u64, pings: mpsc::Sender<GrpcEvent>) -> Result<Probers, ProbeError> {
+        let features = config.features_off.join(",").parse::<Features>()?;
+        let now = dt_kernel::clock::mono();
+        let (mut kinds, mut setups, mut problems) = ([None; ProbeKind::ALL.len()], Vec::new(), Vec::new());
+        for (kind, timing) in config.probes().filter(|(kind, _)| *kind != ProbeKind::Grpc) {
+            let wanted = wanted(config, kind, timing, seed, features);
+            let opened = match kind {
+                ProbeKind::Tcp => setup::tcp(&wanted, &tcp(config), now),
+                ProbeKind::Icmp | ProbeKind::Grpc => setup::icmp(&wanted, config.icmp_payload_bytes, now),
+            };
+            match opened {
+                Ok(ready) => {
+                    note(kind, &ready);
+                    kinds[kind as usize] = Some(Kind {
+                        method: ready.method,
+                        clocks: (ready.tx, ready.rx),
+                    });
+                    setups.push(ready.setup);
+                }
+                Err(problem) => problems.push(left_out(kind, &problem)),
+            }
+        }
+        let grpc = config.grpc.map(|timing| {
+            let method = Method::PingNode;
+            kinds[ProbeKind::Grpc as usize] = Some(Kind {
+                method,
+                clocks: (Clock::User, Clock::User),
+            });
+            let prober = ProberConfig {
+                timeout: timing.timeout,
+                period: timing.interval,
+                seed,
+                max_connections: config.max_peers.max(ProberConfig::default().max_connections),
+                ..ProberConfig::default()
+            };
+            Prober::start(prober, pings)
+        });
+        if kinds.iter().all(Option::is_none) {
+            return Err(ProbeError::Nothing(problems));
+        }
+        let thread = thread::spawn("dt-probe", setups, RING).map_err(ProbeError::Thread)?;
+        Ok(Probers {
+            kinds,
+            thread,
+            grpc,
+            problems,
+        })
+    }
+
+    /// Why kinds that were asked for aren't measured.
+    pub(crate) fn problems(&self) -> &[String] {
+        &self.problems
+    }
+
+    /// How the kind is measured; `None` where it isn't.
+    pub(crate) fn method(&self, kind: ProbeKind) -> Option<Method> {
+        Some(self.kinds[kind as usize]?.method)
+    }
+
+    /// The clocks in use by kind.
+    pub(crate) fn clocks(&self) -> [(Clock, Clock); ProbeKind::ALL.len()] {
+        self.kinds
+            .map(|kind| kind.map_or((Clock::User, Clock::User), |kind| kind.clocks))
+    }
+
+    /// The probe thread's counters.
+    pub(crate) fn stats(&self) -> &Arc<Stats> {
+        self.thread.stats()
+    }
+
+    pub(crate) fn add(&self, kind: ProbeKind, spec: TargetSpec) {
+        self.command(Command::Add(kind, spec));
+    }
+
+    pub(crate) fn add_grpc(&self, id: TargetId, target: GrpcTarget) {
+        if let Some(grpc) = &self.grpc
+            && !grpc.add(id, target)
+        {
+            tracing::error!(id = id.0, "the gRPC prober refuses a target");
+        }
+    }
+
+    pub(crate) fn remove(&self, kind: ProbeKind, id: TargetId) {
+        match kind {
+            ProbeKind::Grpc => self.grpc.iter().for_each(|grpc| grpc.remove(id)),
+            ProbeKind::Icmp | ProbeKind::Tcp => self.command(Command::Remove(kind, id)),
+        }
+    }
+
+    pub(crate) fn set_period(&self, kind: ProbeKind, period: Duration) {
+        match kind {
+            ProbeKind::Grpc => self.grpc.iter().for_each(|grpc| grpc.set_period(period)),
+            ProbeKind::Icmp | ProbeKind::Tcp => self.command(Command::SetPeriod(kind, nanos(period))),
+        }
+    }
+
+    pub(crate) fn set_enabled(&self, on: bool) {
+        self.command(Command::SetEnabled(on));
+        if let Some(grpc) = &self.grpc {
+            grpc.set_enabled(on);
+        }
+    }
+
+    /// The next report of the probe thread.
+    pub(crate) fn report(&mut self) -> Option<Report> {
+        self.thread.report()
+    }
+
+    /// Packets that this host's own buffers dropped since the start.
+    pub(crate) fn receive_drops(&self) -> u64 {
+        self.stats().receive_drops()
+    }
+
+    /// ICMP and TCP probes without a fate.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.stats().in_flight()
+    }
+
+    /// The gRPC prober, to be drained beside the thread.
+    pub(crate) fn take_grpc(&mut self) -> Option<Prober> {
+        self.grpc.take()
+    }
+
+    /// Ends the thread, giving up what is in flight; returns how many that were. Its last reports can still be read.
+    pub(crate) fn stop_thread(&mut self) -> u64 {
+        self.thread.stop();
+        self.stats().abandoned.load(Relaxed)
+    }
+
+    fn command(&self, command: Command) {
+        if let Err(error) = self.thread.command(command) {
+            tracing::error!(%error, "the probers can't be told");
+        }
+    }
+}
+
+/// Kept until it is drained: waits for its pings until `deadline`, then gives them up and tells how many.
+pub(crate) async fn drain(grpc: Option<Prober>, deadline: Instant) -> u64 {
+    match grpc {
+        Some(grpc) => grpc.drain(deadline).await as u64,
+        None => 0,
+    }
+}
+
+fn wanted(config: &AgentConfig, kind: ProbeKind, timing: Timing, seed: u64, features: Features) -> Wanted {
+    Wanted {
+        mode: Mode::Continuous {
+            period_ns: nanos(timing.interval),
+        },
+        timeout_ns: nanos(timing.timeout),
+        rate: config.max_rate,
+        slots: SLOTS,
+        seed: seed.wrapping_add(kind as u64),
+        // The kinds take turns, so that a peer isn't sent both at the same moment.
+        phase_start: kind as u64 * 5 * MILLISECOND,
+        features,
+    }
+}
+
+fn tcp(config: &AgentConfig) -> Tcp {
+    let method = match config.tcp_method {
+        TcpMethod::Auto => None,
+        TcpMethod::Syn => Some(Method::Syn),
+        TcpMethod::Connect => Some(Method::Connect),
+    };
+    let range = config.source_port_range.map(|(first, last)| first..=last);
+    Tcp {
+        method,
+        source_ports: config.source_ports,
+        range,
+    }
+}
+
+fn note(kind: ProbeKind, ready: &Ready) {
+    for note in &ready.notes {
+        tracing::info!(probe = kind.as_str(), "{note}");
+    }
+    tracing::info!(probe = kind.as_str(), method = %ready.method, tx = %ready.tx, rx = %ready.rx, "probing");
+}
+
+fn left_out(kind: ProbeKind, problem: &SetupError) -> String {
+    tracing::warn!(probe = kind.as_str(), %problem, "this kind is not measured on this host");
+    format!("{kind}: {problem}")
+}

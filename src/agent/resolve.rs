@@ -1,0 +1,97 @@
+//! Names of members to addresses, off the mesh task, a bounded number at a time.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, mpsc};
+
+/// How many names are looked up side by side.
+const LOOKUPS: usize = 32;
+
+/// The answer for one name.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    /// As registered.
+    pub(crate) host: String,
+    /// Its address, or why there is none.
+    pub(crate) answer: Result<IpAddr, String>,
+}
+
+/// Looks names up; answers come on the channel, in any order.
+#[derive(Debug, Clone)]
+pub(crate) struct Resolver {
+    answers: mpsc::UnboundedSender<Resolved>,
+    permits: Arc<Semaphore>,
+}
+
+impl Resolver {
+    /// A resolver and the channel of its answers. The channel holds at most one answer per question asked.
+    pub(crate) fn new() -> (Resolver, mpsc::UnboundedReceiver<Resolved>) {
+        let (answers, questions) = mpsc::unbounded_channel();
+        (
+            Resolver {
+                answers,
+                permits: Arc::new(Semaphore::new(LOOKUPS)),
+            },
+            questions,
+        )
+    }
+
+    /// Asks for `host`.
+    pub(crate) fn ask(&self, host: String) {
+        let this = self.clone();
+        tokio::spawn(async move {
+            // The semaphore is never closed; should it be, the look-up goes ahead.
+            let _permit = this.permits.acquire().await;
+            let answer = match tokio::net::lookup_host((host.as_str(), 0)).await {
+                Ok(found) => preferred(found.map(|a| a.ip())).ok_or_else(|| format!("{host}: has no address")),
+                Err(error) => Err(format!("{host}: can't be resolved: {error}")),
+            };
+            let _ = this.answers.send(Resolved { host, answer });
+        });
+    }
+}
+
+/// The address to probe: the first IPv4 one, else the first. Nodes with both register a name mostly for the former, and
+/// a choice that doesn't change with the order of the answers keeps a pair's series whole.
+fn preferred(found: impl Iterator<Item = IpAddr>) -> Option<IpAddr> {
+    let mut all: Vec<IpAddr> = found.collect();
+    all.sort_unstable();
+    all.first().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_choice_does_not_depend_on_the_order_of_the_answers() {
+        let ips: [IpAddr; 3] = [
+            [10, 0, 0, 2].into(),
+            IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
+            [10, 0, 0, 1].into(),
+        ];
+        assert_eq!(preferred(ips.into_iter()), Some(IpAddr::from([10, 0, 0, 1])));
+        assert_eq!(preferred(ips.into_iter().rev()), Some(IpAddr::from([10, 0, 0, 1])));
+        assert_eq!(preferred(std::iter::empty()), None);
+    }
+
+    #[tokio::test]
+    async fn an_address_is_its_own_answer_and_a_wrong_name_says_so() {
+        let (resolver, mut answers) = Resolver::new();
+        resolver.ask("127.0.0.1".into());
+        resolver.ask("not a name".into());
+        let mut good = 0;
+        for _ in 0..2 {
+            let answer = answers.recv().await.expect("an answer");
+            match answer.answer {
+                Ok(ip) => {
+                    good += 1;
+                    assert!(ip.is_loopback());
+                }
+                Err(why) => assert!(why.contains("not a name"), "{why}"),
+            }
+        }
+        assert_eq!(good, 1);
+    }
+}

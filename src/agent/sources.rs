@@ -1,0 +1,168 @@
+//! The counters of membership, sinks and the gRPC server on the metrics page.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use dt_membership::Handle;
+use dt_rpc::Server;
+use dt_sink::{Publisher, Snapshot};
+
+use crate::metrics::{Page, Source};
+
+/// The sinks' counters, by sink.
+#[derive(Debug)]
+pub(crate) struct Sinks(pub(crate) Arc<Publisher>);
+
+impl Source for Sinks {
+    fn encode(&self, page: &mut Page<'_>) -> fmt::Result {
+        type Field = fn(&Snapshot) -> u64;
+        const COUNTERS: [(&str, &str, Field); 7] = [
+            ("sink_records", "Summary records published", |s| s.published),
+            ("sink_failures", "Attempts to publish that failed", |s| s.failed),
+            ("sink_retries", "Records handed over again after a failure", |s| {
+                s.retried
+            }),
+            (
+                "sink_merged",
+                "Summaries merged into a waiting one: resolution lost, no sample",
+                |s| s.merged,
+            ),
+            ("sink_dropped", "Summaries dropped", |s| s.dropped),
+            ("sink_trace_reports", "TraceReports published", |s| s.traces_published),
+            (
+                "sink_trace_reports_dropped",
+                "TraceReports dropped: the oldest of a full ring",
+                |s| s.traces_dropped,
+            ),
+        ];
+        const GAUGES: [(&str, &str, Field); 3] = [
+            ("sink_backlog_records", "Summaries waiting", |s| s.backlog_records),
+            ("sink_backlog_bytes", "Bytes of the summaries waiting", |s| {
+                s.backlog_bytes
+            }),
+            ("sink_connected", "1 where the sink can be reached", |s| {
+                s.connected.into()
+            }),
+        ];
+        let stats = self.0.stats();
+        let sinks: Vec<_> = stats
+            .iter()
+            .map(|(name, snapshot)| ([("sink", *name)], snapshot))
+            .collect();
+        for (name, help, field) in COUNTERS {
+            page.counters(name, help, sinks.iter().map(|(labels, s)| (&labels[..], field(s))))?;
+        }
+        for (name, help, field) in GAUGES {
+            page.gauges(
+                name,
+                help,
+                sinks.iter().map(|(labels, s)| (&labels[..], field(s) as f64)),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// The membership's counters.
+#[derive(Debug)]
+pub(crate) struct Members(pub(crate) Arc<Handle>);
+
+impl Source for Members {
+    fn encode(&self, page: &mut Page<'_>) -> fmt::Result {
+        let status = self.0.status.borrow().clone();
+        let stats = self.0.stats();
+        page.gauge(
+            "membership_registered",
+            "1 while this node is registered",
+            u8::from(status.registered).into(),
+        )?;
+        page.gauge(
+            "membership_connected",
+            "1 while the service is reached",
+            u8::from(status.connected).into(),
+        )?;
+        page.gauge(
+            "members_malformed",
+            "Entries whose data makes no member",
+            stats.members_malformed as f64,
+        )?;
+        page.gauge(
+            "members_kept",
+            "Members probed on although they vanished with many others",
+            stats.members_kept as f64,
+        )?;
+        let counters = [
+            ("membership_sessions", "Sessions opened", stats.sessions),
+            ("membership_expirations", "Sessions lost", stats.expirations),
+            (
+                "membership_connect_failures",
+                "Attempts to connect that failed",
+                stats.connect_failures,
+            ),
+            (
+                "membership_registrations",
+                "Times this node was registered",
+                stats.registrations,
+            ),
+            ("membership_relists", "Full lists of the members read", stats.relists),
+            ("membership_reads", "Data of single members read", stats.reads),
+            ("membership_events", "Notifications received", stats.events),
+            ("membership_failures", "Requests that failed", stats.failures),
+            (
+                "membership_mass_vanishes",
+                "Times that many members vanished at once",
+                stats.mass_vanishes,
+            ),
+            (
+                "membership_refused_files",
+                "Versions of the peers file refused",
+                stats.refused_files,
+            ),
+        ];
+        counters
+            .into_iter()
+            .try_for_each(|(name, help, value)| page.counter(name, help, value))
+    }
+}
+
+/// The gRPC server's counters.
+pub(crate) struct Grpc(pub(crate) Arc<Server>);
+
+// The server itself has nothing to show.
+impl fmt::Debug for Grpc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Grpc")
+    }
+}
+
+impl Source for Grpc {
+    fn encode(&self, page: &mut Page<'_>) -> fmt::Result {
+        let stats = self.0.stats();
+        page.counter(
+            "grpc_pings_answered",
+            "PingNode calls answered",
+            stats.pings.load(Relaxed),
+        )?;
+        page.counter(
+            "grpc_connections",
+            "Connections accepted, TCP probes of others among them",
+            stats.accepted.load(Relaxed),
+        )?;
+        page.gauge(
+            "grpc_connections_open",
+            "Connections open",
+            stats.open.load(Relaxed) as f64,
+        )?;
+        page.counter(
+            "grpc_connections_refused",
+            "Connections turned away at the cap",
+            stats.turned_away.load(Relaxed),
+        )?;
+        page.counter(
+            "grpc_accept_errors",
+            "Connections that failed to be accepted",
+            stats.accept_errors.load(Relaxed),
+        )
+    }
+}

@@ -1,0 +1,113 @@
+//! What the mesh task shows to the HTTP side: one state, written by the mesh at each window's end.
+
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use dt_kernel::thread::Stats as ThreadStats;
+use dt_record::Summary;
+use serde::Serialize;
+
+use crate::readiness::Readiness;
+use crate::totals::Totals;
+
+/// Shared by the mesh task and the HTTP server.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// Counters since the start.
+    pub(crate) totals: Totals,
+    /// What `/readyz` goes by.
+    pub(crate) readiness: Readiness,
+    /// The probe thread's own counters, once it runs.
+    pub(crate) thread: OnceLock<Arc<ThreadStats>>,
+    peers: RwLock<Arc<Vec<PeerStatus>>>,
+}
+
+impl Shared {
+    /// The peers as of the last window's end.
+    #[must_use]
+    pub(crate) fn peers(&self) -> Arc<Vec<PeerStatus>> {
+        Arc::clone(&self.peers.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the list of peers.
+    pub(crate) fn set_peers(&self, peers: Vec<PeerStatus>) {
+        *self.peers.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(peers);
+    }
+}
+
+/// One peer, as `/peers` shows it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct PeerStatus {
+    /// The node's name.
+    pub(crate) node: String,
+    /// As registered: `host:port`.
+    pub(crate) address: String,
+    /// The address probed; `null` while the name doesn't resolve.
+    pub(crate) ip: Option<String>,
+    /// Why it isn't probed, where it isn't.
+    pub(crate) problem: Option<String>,
+    /// Its zone.
+    pub(crate) zone: String,
+    /// Its rack.
+    pub(crate) rack: String,
+    /// `starting`, `serving` or `draining`.
+    pub(crate) state: &'static str,
+    /// Whether it is an agent of the Go original.
+    pub(crate) original: bool,
+    /// Its last closed window, one entry for each probe kind.
+    pub(crate) probes: Vec<LastWindow>,
+}
+
+/// What the last closed window of one peer and probe kind amounted to.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct LastWindow {
+    /// `icmp`, `tcp` or `grpc`.
+    pub(crate) probe: &'static str,
+    /// How it is measured.
+    pub(crate) method: &'static str,
+    /// First millisecond of the window (UTC).
+    pub(crate) window_start_ms: u64,
+    /// First millisecond after it.
+    pub(crate) window_end_ms: u64,
+    /// Probes decided, and their fates.
+    pub(crate) sent: u64,
+    /// Answered in time.
+    pub(crate) received: u64,
+    /// Unanswered.
+    pub(crate) lost: u64,
+    /// Answered by RST or an error.
+    pub(crate) refused: u64,
+    /// ICMP error or no route.
+    pub(crate) unreachable: u64,
+    /// Never left this host.
+    pub(crate) send_error: u64,
+    /// Round-trip delay, nanoseconds; `null` where nothing was received.
+    pub rtt_p50_ns: Option<u64>,
+    /// Likewise.
+    pub rtt_p99_ns: Option<u64>,
+    /// The weakest clock used on requests.
+    pub(crate) timestamp_tx: &'static str,
+    /// The weakest clock used on replies.
+    pub(crate) timestamp_rx: &'static str,
+}
+
+impl LastWindow {
+    pub(crate) fn of(summary: &Summary) -> LastWindow {
+        let counts = &summary.counts;
+        LastWindow {
+            probe: summary.pair.probe.as_str(),
+            method: summary.pair.method.as_str(),
+            window_start_ms: summary.window_start_ms,
+            window_end_ms: summary.window_end_ms,
+            sent: counts.sent(),
+            received: counts.received,
+            lost: counts.lost,
+            refused: counts.refused,
+            unreachable: counts.unreachable,
+            send_error: counts.send_error,
+            rtt_p50_ns: summary.rtt.quantile(0.5),
+            rtt_p99_ns: summary.rtt.quantile(0.99),
+            timestamp_tx: summary.timestamp_tx.as_str(),
+            timestamp_rx: summary.timestamp_rx.as_str(),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! `dt agent`: the heartbeat agent of this node, until SIGTERM or SIGINT.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use dt_agent::config::AgentConfig;
+use dt_agent::{Agent, Hooks};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::args::Settings;
+use crate::{logging, out};
+
+/// Options of `dt agent`.
+#[derive(Debug, Args)]
+pub(crate) struct AgentArgs {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Runs `dt agent`.
+pub(crate) fn run(args: &AgentArgs) -> ExitCode {
+    let loaded = match out::configuration(&args.settings.inputs()) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    logging::start(&loaded.config.log);
+    // Two workers: one may close a window of 10,000 peers while the other answers gRPC.
+    match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => {
+            let code = runtime.block_on(serve(loaded.config));
+            // What is blocked in a look-up of a name must not hold up the end.
+            runtime.shutdown_background();
+            code
+        }
+        Err(error) => out::failure(&format!("starting the runtime: {error}")),
+    }
+}
+
+async fn serve(config: AgentConfig) -> ExitCode {
+    let signals = || {
+        Some([
+            signal(SignalKind::terminate()).ok()?,
+            signal(SignalKind::interrupt()).ok()?,
+        ])
+    };
+    let (Some(ends), Ok(user)) = (signals(), signal(SignalKind::user_defined1())) else {
+        return out::failure("signals can't be caught");
+    };
+    let (tell, toggles) = mpsc::channel(1);
+    tokio::spawn(forward(user, tell));
+    let (node, listen) = (config.node.clone(), config.listen.to_string());
+    match Agent::start(config, Hooks::default()).await {
+        Ok(agent) => {
+            tracing::info!(node, listen, http = ?agent.http(), version = crate::VERSION, "agent started");
+            agent.run(either(ends), toggles).await;
+            ExitCode::SUCCESS
+        }
+        Err(error) => out::failure(&error.to_string()),
+    }
+}
+
+/// Resolves with the first of the two signals.
+async fn either([mut terminate, mut interrupt]: [Signal; 2]) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+async fn forward(mut signals: Signal, tell: mpsc::Sender<()>) {
+    while signals.recv().await.is_some() {
+        if tell.send(()).await.is_err() {
+            return;
+        }
+    }
+}
