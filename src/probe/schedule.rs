@@ -287,6 +287,10 @@ impl Schedule {
         while place > 0 && self.queue[place - 1].due > entry.due {
             place -= 1;
         }
+        debug_assert!(
+            place == 0 || self.queue[place - 1].due <= entry.due,
+            "sorted by due time"
+        );
         self.queue.insert(place, entry);
     }
 

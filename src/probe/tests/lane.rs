@@ -643,3 +643,71 @@ fn nothing_is_polled_into_a_buffer_too_small() {
     assert_eq!(lane.poll_transmit(START, &mut [0; 63]), None);
     assert!(lane.poll_transmit(START, &mut [0; 64]).is_some());
 }
+
+#[test]
+fn what_the_kernel_had_no_room_for_is_sent_again_first_and_as_it_was() {
+    let mut lane = lane(
+        counted(Protocol::Syn { ports: vec![61_000] }, 2),
+        &["10.0.0.2:80", "10.0.0.3:80"],
+    );
+    let mut now = START;
+    let mut polled = Vec::new();
+    let poll = |lane: &mut Lane, now: Mono| {
+        let mut buf = [0; 24];
+        lane.poll_transmit(now, &mut buf).map(|transmit| (transmit, buf))
+    };
+    while polled.len() < 2 {
+        now = now.plus(MILLISECOND);
+        polled.extend(poll(&mut lane, now));
+    }
+    lane.handle_unsent(polled[0].0.key);
+    assert_eq!(lane.in_flight(), 2, "only the newest can be given back");
+    lane.handle_unsent(polled[1].0.key);
+    lane.handle_unsent(polled[0].0.key);
+    assert_eq!((lane.in_flight(), lane.stats().sent, lane.is_finished()), (0, 0, false));
+    assert_eq!(
+        lane.next_wakeup(),
+        Some(START.plus(2 * MILLISECOND)),
+        "a millisecond later"
+    );
+    now = now.plus(MILLISECOND);
+    // The same number, the same port, the same packet.
+    assert_eq!(
+        [poll(&mut lane, now), poll(&mut lane, now)],
+        [Some(polled[0]), Some(polled[1])]
+    );
+    assert_eq!(poll(&mut lane, now), None, "the one port is in flight to both");
+}
+
+#[test]
+fn what_waited_too_long_for_room_is_skipped() {
+    let mut lane = lane(config(ECHO), &["10.0.0.2:0"]);
+    let transmit = lane.poll_transmit(START, &mut [0; 64]).unwrap();
+    lane.handle_unsent(transmit.key);
+    assert_eq!(lane.poll_transmit(START.plus(251 * MILLISECOND), &mut [0; 64]), None);
+    assert_eq!((whats(&mut lane), lane.stats().sent), (vec![What::Skipped(1)], 0));
+    assert!(
+        lane.poll_transmit(START.plus(SECOND), &mut [0; 64]).is_some(),
+        "the next turn keeps its time"
+    );
+}
+
+#[test]
+fn a_removed_target_may_come_back_under_the_same_id_once_it_is_gone() {
+    let mut lane = lane(config(ECHO), &["10.0.0.2:0"]);
+    let (transmit, mut reply) = send(&mut lane, START).unwrap();
+    lane.remove(TargetId(0), START);
+    assert_eq!(
+        lane.add(spec(0, "10.0.0.9:0"), START),
+        Err(AddError::IdInUse(TargetId(0)))
+    );
+    lane.handle_timeout(START.plus(SECOND), &mut |_| {});
+    assert_eq!(whats(&mut lane), [What::Failed(Fate::Lost), What::Gone]);
+    assert_eq!(lane.add(spec(0, "10.0.0.2:0"), START), Ok(()));
+    // What was sent for the earlier one isn't the later one's, even with the same address.
+    reply[0] = 0;
+    let sum = u32::from(u16::from_be_bytes([reply[2], reply[3]])) + 0x0800;
+    reply[2..4].copy_from_slice(&(((sum & 0xffff) + (sum >> 16)) as u16).to_be_bytes());
+    lane.handle_packet(&reply, transmit.destination.ip(), None, arrival(START.plus(SECOND)));
+    assert_eq!((whats(&mut lane), lane.stats().stale), (vec![], 1));
+}
