@@ -136,8 +136,9 @@ impl PacketChannel {
     /// One packet's failure is its own: the packets after it are sent all the same, and an ICMP error about an earlier packet,
     /// which the kernel hands to the next call on the socket whatever that sends, makes it try again.
     ///
-    /// Only where the host can take no more ([`SendOutcome::WouldBlock`]) does the batch end there. `ENOBUFS`, a full device
-    /// queue, counts as that too: what wasn't sent because this host is overloaded isn't lost by the network. Those results come
+    /// Only where the host can take no more ([`SendOutcome::WouldBlock`]) does the batch end there. `ENOBUFS` counts as that: a
+    /// raw socket says so of its own full send buffer, and every socket of a full device queue. What wasn't sent because this
+    /// host is overloaded isn't lost by the network, and can be sent a moment later. Those results come
     /// last, the newest packet first.
     pub fn send(&mut self, batch: &mut Batch, report: &mut impl FnMut(SendResult)) -> usize {
         let (mut at, mut sent, mut tries) = (0, 0, 0);

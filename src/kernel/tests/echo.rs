@@ -64,7 +64,8 @@ fn every_probe_is_stamped_on_both_sides_from_the_first_on() {
                 (log.count, log.by_packet, log.other, log.errors.len()),
                 (1_000, 0, 0, 0)
             );
-            for key in keys {
+            for (index, key) in keys.into_iter().enumerate() {
+                assert_eq!(log.from[&key], target(family, index as u32 % 64 + 1));
                 let (rx, clock) = log.replies[&key].expect("a receive stamp");
                 let tx = log.left[&key];
                 assert_eq!(clock, Clock::Kernel);
@@ -161,6 +162,34 @@ fn a_flood_of_foreign_replies_does_not_reach_us() {
     }
 }
 
+/// A raw socket hears everything from the moment it is made, and its filter comes a moment later.
+#[test]
+fn what_came_in_before_the_filter_is_thrown_away() {
+    in_namespace(|| {
+        let mut other = open(Family::V4);
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut batch = Batch::new();
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    while !batch.is_full() {
+                        commit_echo(&mut batch, &other, target(Family::V4, 1), 1);
+                    }
+                    other.send(&mut batch, &mut |_| {});
+                }
+            });
+            // Without transmit stamps nothing is sent and read on opening.
+            let features: Features = "tx-stamps".parse().unwrap();
+            let heard = (0..500).find(|_| {
+                let mut channel = PacketChannel::echo(Family::V4, 0x7a33, &features).unwrap();
+                channel.receive(&mut |_| {}).unwrap() > 0
+            });
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(heard, None, "a channel heard a foreign reply");
+        });
+    });
+}
+
 #[test]
 fn what_the_receive_buffer_drops_is_counted() {
     in_namespace(|| {
@@ -202,8 +231,9 @@ fn what_the_receive_buffer_drops_is_counted() {
 #[test]
 fn a_source_address_is_used() {
     in_namespace(|| {
-        common::shell("ip addr add 192.0.2.1/32 dev lo; ip addr add 192.0.2.2/32 dev lo");
-        common::shell("ip addr add 2001:db8::1/128 dev lo nodad; ip addr add 2001:db8::2/128 dev lo nodad");
+        for address in ["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2"] {
+            common::add_address(address.parse().unwrap());
+        }
         for (family, to, from) in [
             (Family::V4, "192.0.2.1", "192.0.2.2"),
             (Family::V6, "2001:db8::1", "2001:db8::2"),

@@ -170,16 +170,22 @@ fn foreign_segments_do_not_reach_us() {
     for family in BOTH {
         in_namespace(|| {
             let (mut channel, ports) = open(family, 2);
-            // Just beside the block, on both sides.
+            // From just beside the block, on both sides: SYN-ACK, data and RST go there.
             for port in [ports.ports().start - 1, ports.ports().end] {
-                let listener = TcpListener::bind(SocketAddr::new(family.loopback(), port)).unwrap();
-                let mut here = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+                let listener = TcpListener::bind(SocketAddr::new(family.loopback(), 0)).unwrap();
+                let to = listener.local_addr().unwrap();
+                let mut here = connect_from(SocketAddr::new(family.loopback(), port), to).unwrap();
                 let (mut there, _) = listener.accept().unwrap();
-                here.write_all(b"data").unwrap();
-                there.read_exact(&mut [0; 4]).unwrap();
-                // Refused: RST to a port that isn't ours.
-                drop((listener, here, there));
-                std::net::TcpStream::connect(SocketAddr::new(family.loopback(), port)).unwrap_err();
+                there.write_all(b"data").unwrap();
+                here.read_exact(&mut [0; 4]).unwrap();
+                // The listener ends it, so that the port is free again.
+                socket2::SockRef::from(&there)
+                    .set_linger(Some(std::time::Duration::ZERO))
+                    .unwrap();
+                drop((listener, there));
+                here.read_exact(&mut [0; 1]).unwrap_err();
+                drop(here);
+                connect_from(SocketAddr::new(family.loopback(), port), to).unwrap_err();
             }
             // A SYN to one of ours is neither SYN-ACK nor RST.
             std::net::TcpStream::connect(SocketAddr::new(family.loopback(), ports.ports().start)).unwrap_err();
@@ -188,6 +194,14 @@ fn foreign_segments_do_not_reach_us() {
             assert_eq!((log.count, channel.skipped()), (0, Default::default()));
         });
     }
+}
+
+fn connect_from(from: SocketAddr, to: SocketAddr) -> std::io::Result<std::net::TcpStream> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(from), socket2::Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&from.into())?;
+    socket.connect(&to.into())?;
+    Ok(socket.into())
 }
 
 #[test]

@@ -42,6 +42,24 @@ pub fn shell(line: &str) -> String {
     text
 }
 
+/// Gives this namespace a further address, on loopback, and waits until it can be sent to: the kernel adds an IPv6 address's
+/// local route in the background.
+pub fn add_address(address: IpAddr) {
+    let (version, length, nodad) = if address.is_ipv4() {
+        (4, 32, "")
+    } else {
+        (6, 128, "nodad")
+    };
+    shell(&format!("ip addr add {address}/{length} dev lo {nodad}"));
+    until("the address's local route", || {
+        let routes = shell(&format!("ip -{version} route show table local"));
+        routes
+            .lines()
+            .any(|line| line.starts_with(&format!("local {address} ")))
+            .then_some(())
+    });
+}
+
 /// Loads rules of nftables into the calling thread's namespace.
 pub fn firewall(hook: &str, rules: &[&str]) {
     let rules = rules.join("; ");
@@ -138,6 +156,8 @@ pub type IcmpError = (IpAddr, Option<IpAddr>, u8, u8, i32, Vec<u8>);
 pub struct Log {
     /// Replies: the receive stamp.
     pub replies: HashMap<u32, Option<(Wall, Clock)>>,
+    /// Who sent them.
+    pub from: HashMap<u32, IpAddr>,
     /// How many replies came in all.
     pub count: usize,
     /// Transmit stamps, whichever way they came.
@@ -158,6 +178,7 @@ impl Log {
         while channel
             .receive(&mut |received| {
                 self.replies.insert(reply(received.bytes), received.stamp);
+                self.from.insert(reply(received.bytes), received.from);
                 self.count += 1;
             })
             .unwrap()
