@@ -88,6 +88,7 @@ pub struct Agent {
     stop_http: Option<oneshot::Sender<()>>,
     http: Option<SocketAddr>,
     longest_timeout: Duration,
+    kinds: Vec<ProbeKind>,
     problems: Vec<String>,
 }
 
@@ -171,6 +172,11 @@ impl Agent {
             .unwrap_or_default();
         let width_ms = u64::try_from(config.window.as_millis()).unwrap_or(u64::MAX);
         let problems = probers.problems().to_vec();
+        let kinds = ProbeKind::ALL
+            .iter()
+            .copied()
+            .filter(|kind| probers.method(*kind).is_some())
+            .collect();
         let mesh = Mesh {
             source: Endpoint {
                 node: config.node.clone(),
@@ -200,6 +206,7 @@ impl Agent {
             stop_http,
             http,
             longest_timeout,
+            kinds,
             problems,
         };
         agent.membership.set_state(State::Serving).await;
@@ -212,7 +219,13 @@ impl Agent {
         self.http
     }
 
-    /// Kinds that were asked for and can't be measured on this host, a message each.
+    /// The kinds that are measured.
+    #[must_use]
+    pub fn kinds(&self) -> &[ProbeKind] {
+        &self.kinds
+    }
+
+    /// What was asked for and can't be measured on this host, or not in the best way: a message each, with the remedy.
     #[must_use]
     pub fn problems(&self) -> &[String] {
         &self.problems

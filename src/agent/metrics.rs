@@ -108,16 +108,14 @@ impl Page<'_> {
         let mut family = self.encoder.encode_descriptor(name, help, None, first.metric_type())?;
         for (labels, metric) in series {
             if labels.is_empty() {
-                metric.encode(family.encode_family(&NONE)?)?;
-            } else {
-                metric.encode(family.encode_family(&labels)?)?;
+                // A series without labels is alone in its family.
+                return metric.encode(family);
             }
+            metric.encode(family.encode_family(&labels)?)?;
         }
         Ok(())
     }
 }
-
-const NONE: [(&str, &str); 0] = [];
 
 #[derive(Debug)]
 struct Agent {

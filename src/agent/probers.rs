@@ -66,6 +66,9 @@ impl Probers {
             match opened {
                 Ok(ready) => {
                     note(kind, &ready);
+                    if config.tcp_method == TcpMethod::Auto && ready.method == Method::Connect {
+                        problems.extend(ready.notes.iter().cloned());
+                    }
                     kinds[kind as usize] = Some(Kind {
                         method: ready.method,
                         clocks: (ready.tx, ready.rx),

@@ -3,6 +3,7 @@
 mod agent;
 mod args;
 mod config_cmd;
+mod demo;
 mod logging;
 mod out;
 mod ping;
@@ -32,6 +33,8 @@ enum Command {
     Agent(agent::AgentArgs),
     /// Probe targets and print the percentiles of their round-trip delay, by kernel timestamps
     Ping(ping::Args),
+    /// Run a whole mesh on this machine, with no services and no root needed, and show its heat map
+    Demo(demo::DemoArgs),
     /// Read summary records from Kafka and print one JSON object a line, whatever their encoding
     Records(records::Records),
     /// Print whom a node probes and why, from a peers file or live membership
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Agent(agent) => agent::run(&agent),
         Command::Ping(ping) => ping::run(&ping),
+        Command::Demo(demo) => demo::run(&demo),
         Command::Records(records) => records::run(&records),
         Command::Plan(plan) => plan::run(&plan),
         Command::Config(command) => config_cmd::run(&command),

@@ -170,14 +170,14 @@ mod tests {
 
     const RECORD: &str = r#"{
         "schema_version": 1, "src_node": "a b", "dst_node": "c\\\" d", "probe": "tcp",
-        "window_start_ms": 10000,	"window_end_ms": 20000, "zone_of_tomorrow": [1.50, {"x": null}], "sent": 0
+        "window_start_ms": 10000,	"window_end_ms": 20000, "zone_of_tomorrow": [1.50, {"x": null}], "sent": 0, "received": 0
     }"#;
 
     #[test]
     fn a_json_record_keeps_every_field_as_written_on_one_line() {
         let expected = concat!(
             r#"{"schema_version":1,"src_node":"a b","dst_node":"c\\\" d","probe":"tcp","window_start_ms":10000,"#,
-            r#""window_end_ms":20000,"zone_of_tomorrow":[1.50,{"x":null}],"sent":0}"#
+            r#""window_end_ms":20000,"zone_of_tomorrow":[1.50,{"x":null}],"sent":0,"received":0}"#
         );
         assert_eq!(to_json(None, RECORD.as_bytes()).as_deref(), Ok(expected));
         assert_eq!(

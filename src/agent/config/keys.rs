@@ -477,8 +477,8 @@ pub static KEYS: &[Key] = &[
         help: "Kernel features not to be used although they are there",
         hidden: true,
         kind: Kind::List(|d, v| {
-            d.features_off = v.to_vec();
-            Ok(())
+            v.join(",").parse::<dt_kernel::Features>().map_err(|error| error.to_string())?;
+            put(&mut d.features_off, Ok(v.to_vec()))
         }),
         ..KEY
     },

@@ -126,6 +126,7 @@ fn values_that_are_refused() {
             "kafka-options",
             &["x", "=x", "a b=c", "bootstrap.servers=a", "enable.idempotence=false"],
         ),
+        ("kernel-off", &["nonsense"]),
         ("log-level", &["", "inof", "dt_agent=loud", "=info"]),
         ("log-format", &["xml"]),
     ] {

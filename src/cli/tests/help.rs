@@ -18,7 +18,7 @@ fn help(arguments: &[&str]) -> String {
 
 #[test]
 fn the_help_of_each_command_names_every_flag_its_default_and_its_variable() {
-    for command in [&["config", "show"][..], &["config", "check"], &["plan"]] {
+    for command in [&["config", "show"][..], &["config", "check"], &["plan"], &["agent"]] {
         let help = help(&[command, &["--help"]].concat());
         for key in KEYS.iter().filter(|key| !key.hidden) {
             assert!(

@@ -85,7 +85,7 @@ impl Drop for Records {
 fn record(seq: u64) -> String {
     format!(
         r#"{{ "schema_version": 1, "boot_id": "b", "seq": {seq}, "src_node": "a", "dst_node": "b", "probe": "tcp",
-  "window_start_ms": 10000, "window_end_ms": 20000, "sent": 0, "of_tomorrow": [1.50, {{"x": " y "}}] }}"#
+  "window_start_ms": 10000, "window_end_ms": 20000, "sent": 0, "received": 0, "of_tomorrow": [1.50, {{"x": " y "}}] }}"#
     )
 }
 
@@ -93,7 +93,7 @@ fn expected(seq: u64) -> String {
     format!(
         concat!(
             r#"{{"schema_version":1,"boot_id":"b","seq":{},"src_node":"a","dst_node":"b","probe":"tcp","#,
-            r#""window_start_ms":10000,"window_end_ms":20000,"sent":0,"of_tomorrow":[1.50,{{"x":" y "}}]}}"#
+            r#""window_start_ms":10000,"window_end_ms":20000,"sent":0,"received":0,"of_tomorrow":[1.50,{{"x":" y "}}]}}"#
         ),
         seq
     )

@@ -1,0 +1,177 @@
+//! `dt demo`: a whole mesh on this machine, with no services and no root needed: the agent's own code six times over,
+//! real sockets between loopback addresses, and the page.
+
+mod mesh;
+
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use dt_agent::Agent;
+use dt_collect::{Matrix, MatrixConfig, api, terminal};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use self::mesh::Mesh;
+use crate::{logging, out};
+
+/// The page is served once every pair has numbers, and after this long in any case.
+const FIRST_NUMBERS: Duration = Duration::from_secs(6);
+/// A terminal is drawn anew this often; where output goes elsewhere, the summary is printed less often.
+const REDRAW: Duration = Duration::from_secs(2);
+const REPRINT: Duration = Duration::from_secs(10);
+/// The worst pairs listed in the summary.
+const WORST: usize = 5;
+
+/// Run a whole mesh on this machine, with no services and no root needed, and show its heat map
+///
+/// Six agents on loopback addresses in two zones probe one another by ICMP (where permitted), TCP and gRPC. Ends with
+/// Ctrl-C.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Where the page is served; loopback only
+    #[arg(long, value_name = "HOST:PORT", env = "DT_DEMO_HTTP", default_value = "127.0.0.1:8080", value_parser = loopback)]
+    http: SocketAddr,
+
+    /// Let the agents find one another through these ZooKeeper servers instead of a file
+    #[arg(long, value_name = "SERVERS")]
+    zookeeper: Option<String>,
+
+    /// Publish to these Kafka brokers as well
+    #[arg(long, value_name = "BROKERS")]
+    kafka: Option<String>,
+
+    /// What is logged
+    #[arg(long, value_name = "LEVEL", default_value = "error")]
+    log_level: String,
+
+    /// Kernel features to do without (for tests)
+    #[arg(long, value_name = "LIST", env = "DT_KERNEL_OFF", default_value = "", hide = true)]
+    kernel_off: String,
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => Ok(address),
+        Ok(_) => Err("the demo serves this machine only; accepted: 127.0.0.0/8 or [::1], with a port".to_owned()),
+        Err(_) => Err("not an address with a port; accepted: 127.0.0.1:PORT or [::1]:PORT".to_owned()),
+    }
+}
+
+/// Runs `dt demo`.
+pub(crate) fn run(args: &DemoArgs) -> ExitCode {
+    let level = args.log_level.clone();
+    logging::start(&dt_agent::config::Log {
+        level,
+        ..dt_agent::config::Log::default()
+    });
+    match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => match runtime.block_on(demo(args)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(message) => out::failure(&message),
+        },
+        Err(error) => out::failure(&format!("starting the runtime: {error}")),
+    }
+}
+
+async fn demo(args: &DemoArgs) -> Result<(), String> {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return Err("signals can't be caught".to_owned());
+    };
+    // Bound first: a port that is taken should be heard of before anything is started.
+    let listener = TcpListener::bind(args.http).await.map_err(|error| {
+        format!(
+            "serving the page on {}: {error}; choose another with --http 127.0.0.1:PORT",
+            args.http
+        )
+    })?;
+    let address = listener.local_addr().unwrap_or(args.http);
+    let matrix = Arc::new(Matrix::new(MatrixConfig::default()));
+    let mut mesh = Mesh::start(args, Arc::clone(&matrix)).await?;
+    let notes = mesh.notes();
+    matrix.set_notes(notes.clone());
+    let mut ended = Box::pin(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    });
+    let complete = tokio::select! {
+        () = &mut ended => None,
+        complete = wait_for_numbers(&matrix, mesh.series()) => Some(complete),
+    };
+    if complete.is_some() {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let page = tokio::spawn(api::serve(listener, Arc::clone(&matrix), async { drop(stopped.await) }));
+        tokio::select! {
+            () = &mut ended => {}
+            () = show(&matrix, address, &notes) => {}
+        }
+        let _ = stop.send(());
+        let _ = page.await;
+    }
+    mesh.stop().await;
+    Ok(())
+}
+
+/// Waits until every pair and kind has a record. True when that came about.
+async fn wait_for_numbers(matrix: &Matrix, series: usize) -> bool {
+    let until = Instant::now() + FIRST_NUMBERS;
+    while Instant::now() < until {
+        if matrix.rows(now_ms()).len() >= series {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    false
+}
+
+/// Prints the summary again and again; ends only where nobody reads it any more.
+async fn show(matrix: &Matrix, address: SocketAddr, notes: &[String]) {
+    let watched = std::io::stdout().is_terminal();
+    let mut again = interval(if watched { REDRAW } else { REPRINT });
+    again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        again.tick().await;
+        let width = terminal_size::terminal_size().map_or(80, |(width, _)| width.0);
+        let table = terminal::summary_table(matrix, now_ms(), WORST, width);
+        let notes: String = notes.iter().map(|note| format!("note: {note}\n")).collect();
+        // Home and clear to the end, so that nothing flickers.
+        let clear = if watched { "\x1b[H\x1b[J" } else { "" };
+        let text = format!(
+            "{clear}dt demo: {} agents on this machine, the page is at http://{address}\n{notes}\n{table}\n",
+            mesh::NODES
+        );
+        let mut stdout = std::io::stdout().lock();
+        if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
+            // Whoever read it has seen enough; the page goes on until a signal.
+            drop(stdout);
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+fn now_ms() -> u64 {
+    dt_kernel::clock::wall().millis()
+}
+
+/// Ends the agents, all at the same time.
+async fn shut_down(agents: Vec<Agent>) {
+    let ends: Vec<_> = agents
+        .into_iter()
+        .map(|agent| tokio::spawn(agent.shut_down()))
+        .collect();
+    for end in ends {
+        let _ = end.await;
+    }
+}
