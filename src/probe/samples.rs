@@ -1,8 +1,6 @@
 //! The delays of one window of one target, in as little memory as they need: 4 bytes each while they are few, a sparse
 //! histogram when they are many.
 
-use std::collections::TryReserveError;
-
 /// So many are kept one by one; more are folded into the histogram.
 const FEW: usize = 4096;
 
@@ -128,14 +126,6 @@ impl Samples {
         self.few.clear();
         self.many = None;
         self.sum = 0;
-    }
-
-    /// Makes room for so many values.
-    ///
-    /// # Errors
-    /// Where there is no memory.
-    pub fn try_reserve(&mut self, count: usize) -> Result<(), TryReserveError> {
-        self.few.try_reserve(count.min(FEW))
     }
 
     fn folded(&self) -> &[(u32, u64)] {

@@ -163,6 +163,46 @@ fn what_is_too_late_is_skipped_and_counted_by_periods() {
 }
 
 #[test]
+fn a_changed_period_keeps_order_and_evenness() {
+    let mut schedule = continuous(SECOND, 100, 9);
+    let mut start = SECOND / 3;
+    let mut before = turns(&mut schedule, start);
+    for period in [2 * SECOND, SECOND / 2, SECOND / 50, 10 * SECOND, SECOND] {
+        let old = schedule.period();
+        schedule.set_period(period, Mono(start));
+        let first = schedule.next_due().map_or(0, |due| due.0);
+        assert!(
+            first >= start && first - start <= old / 30,
+            "{period}: nothing for {} ns",
+            first - start
+        );
+        start = first + 2 * period;
+        let after = turns(&mut schedule, start);
+        assert!(
+            (199..=201).contains(&after.len()),
+            "{period}: {} turns in two periods",
+            after.len()
+        );
+        let widest = after.windows(2).map(|pair| pair[1].0 - pair[0].0).max();
+        assert!(widest <= Some(period / 30), "{period}: a gap of {widest:?}");
+        let last: HashMap<TargetId, u64> = before.iter().map(|(when, target)| (*target, *when)).collect();
+        for (when, target) in after.iter().take(100) {
+            let gap = last.get(target).map(|last| when - last);
+            assert!(
+                gap.is_none_or(|gap| gap >= MIN_PAIR_INTERVAL),
+                "{period}: {target:?} again after {gap:?}"
+            );
+        }
+        before = after;
+    }
+    // Later ones still take the room between the others.
+    (100..200).for_each(|id| schedule.add(TargetId(id), Mono(start)));
+    let after = turns(&mut schedule, start + 2 * SECOND);
+    let widest = after.windows(2).map(|pair| pair[1].0 - pair[0].0).max();
+    assert!(widest <= Some(SECOND / 60), "a gap of {widest:?}");
+}
+
+#[test]
 fn a_pause_is_nobodys_overload() {
     let mut schedule = continuous(SECOND, 50, 1);
     turns(&mut schedule, SECOND);
