@@ -7,9 +7,9 @@ use distributed_trace_tests::namespaces::Lan;
 use distributed_trace_tests::original::{Options, Original};
 use distributed_trace_tests::process::wait_for;
 use distributed_trace_tests::topic;
+use distributed_trace_tests::znodes::Znodes;
 use distributed_trace_tests::zookeeper::ZooKeeper;
 use std::time::Duration;
-use zookeeper_client::{Acls, Client, CreateMode};
 
 #[test]
 fn two_of_them_ping_each_other_and_rubbish_kills_both() -> Result {
@@ -51,17 +51,8 @@ fn two_of_them_ping_each_other_and_rubbish_kills_both() -> Result {
     );
     assert!(two.state().pings_received > 0);
 
-    // A worker thread of its own keeps the session alive while this one waits.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()?;
-    let client = runtime.block_on(async {
-        let client = Client::connect(&zookeeper.servers()).await?;
-        let mode = CreateMode::Ephemeral.with_acls(Acls::anyone_all());
-        client.create("/originals/nodes/rubbish", b"not json", &mode).await?;
-        Ok::<_, zookeeper_client::Error>(client)
-    })?;
+    let znodes = Znodes::connect(&zookeeper.servers())?;
+    znodes.create("/originals/nodes/rubbish", b"not json")?;
     wait_for("the death of both", || {
         let deaths = [one.state().death, two.state().death];
         Ok(deaths
@@ -69,6 +60,5 @@ fn two_of_them_ping_each_other_and_rubbish_kills_both() -> Result {
             .all(|death| death.as_ref().is_some_and(|why| why.contains("not json")))
             .then_some(()))
     })?;
-    drop(client);
     Ok(())
 }

@@ -87,6 +87,8 @@ fn pass(middle: &Namespace, from: &str, to: &str, stop: &Arc<AtomicBool>) -> Res
             let mut frame = match incoming.receive() {
                 Ok(Some(frame)) if !frame.outgoing => frame,
                 Ok(_) => continue,
+                // The interface goes with the namespaces when a test ends; the next look at `stop` tells.
+                Err(_) if stop.load(Ordering::Acquire) => return,
                 Err(error) => return eprintln!("the delay line ended: {error}"),
             };
             let due = frame.stamp_ns.saturating_add(settings.delay_ns.load(Ordering::Relaxed));

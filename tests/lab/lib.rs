@@ -4,6 +4,7 @@
 //!
 //! Everything here ends with the value that started it: namespaces are deleted, processes killed by pid.
 
+pub mod agent;
 pub mod busy;
 pub mod capture;
 pub mod delay;
@@ -13,8 +14,11 @@ pub mod kafka;
 pub mod lock;
 pub mod namespaces;
 pub mod original;
+pub mod ping;
 pub mod process;
+pub mod python;
 pub mod tap;
 pub mod topic;
 pub mod wire;
+pub mod znodes;
 pub mod zookeeper;
