@@ -33,7 +33,7 @@ pub(crate) struct Mailbox {
     bytes: Box<[u8]>,
     control: Box<[Control]>,
     names: Box<[RawAddress]>,
-    lengths: [Lengths; BATCH],
+    lengths: Box<[Lengths]>,
 }
 
 /// One message as it was received.
@@ -51,7 +51,7 @@ impl Mailbox {
             bytes: vec![0; BATCH * ROOM].into_boxed_slice(),
             control: vec![Control([0; CONTROL]); BATCH].into_boxed_slice(),
             names: vec![RawAddress::EMPTY; BATCH].into_boxed_slice(),
-            lengths: [Lengths::default(); BATCH],
+            lengths: vec![Lengths::default(); BATCH].into_boxed_slice(),
         }
     }
 
@@ -95,7 +95,7 @@ impl Mailbox {
             return Err(io::Error::last_os_error());
         };
         let count = count.min(BATCH);
-        for (header, lengths) in headers[..count].iter().zip(&mut self.lengths) {
+        for (header, lengths) in headers[..count].iter().zip(self.lengths.iter_mut()) {
             // SAFETY: every header was initialised above; the kernel only stored lengths and flags into the first `count`.
             let header = unsafe { header.assume_init_ref() };
             *lengths = Lengths {
