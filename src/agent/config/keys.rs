@@ -477,7 +477,9 @@ pub static KEYS: &[Key] = &[
         help: "Kernel features not to be used although they are there",
         hidden: true,
         kind: Kind::List(|d, v| {
-            v.join(",").parse::<dt_kernel::Features>().map_err(|error| error.to_string())?;
+            v.join(",")
+                .parse::<dt_kernel::Features>()
+                .map_err(|error| error.to_string())?;
             put(&mut d.features_off, Ok(v.to_vec()))
         }),
         ..KEY
