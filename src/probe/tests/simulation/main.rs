@@ -6,14 +6,19 @@
 
 mod clock;
 mod model;
+mod network;
 mod packets;
+mod receive;
+mod scenario;
+mod send;
 mod world;
 
 use dt_probe::time::{MILLISECOND, SECOND};
 use dt_probe::{Mode, Protocol};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use world::{Scenario, Tally, World};
+use scenario::{Scenario, Tally};
+use world::World;
 
 fn random(protocol: u8, seed: u64) -> Scenario {
     let mut rng = SmallRng::seed_from_u64(seed);
