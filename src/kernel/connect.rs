@@ -84,7 +84,7 @@ struct Attempt {
 pub struct Connector {
     epoll: Epoll,
     attempts: Box<[Option<Attempt>]>,
-    events: [EpollEvent; EVENTS],
+    events: Box<[EpollEvent]>,
     in_flight: usize,
 }
 
@@ -99,7 +99,7 @@ impl Connector {
         Ok(Connector {
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             attempts: std::iter::repeat_with(|| None).take(capacity).collect(),
-            events: [EpollEvent::empty(); EVENTS],
+            events: vec![EpollEvent::empty(); EVENTS].into_boxed_slice(),
             in_flight: 0,
         })
     }
