@@ -7,6 +7,7 @@ use std::time::Duration;
 use dt_agent::config::{Loaded, Membership, Stretch, duration, stretch};
 use dt_membership::zookeeper::{self, ZooKeeperConfig};
 use dt_membership::{Selected, View, file, pinglist};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Settings;
 use crate::{logging, out, registration};
@@ -72,30 +73,36 @@ fn members(loaded: &Loaded) -> Result<View, ExitCode> {
             };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(|error| out::failure(&format!("can't start a runtime: {error}")))?;
-            runtime.block_on(live(at)).map_err(|why| out::failure(&why))
+            runtime.block_on(live(at))
         }
     }
 }
 
-/// Reads the live membership without joining it.
-async fn live(at: ZooKeeperConfig) -> Result<View, String> {
+/// Reads the live membership without joining it. SIGINT or SIGTERM ends it: that is no failure.
+async fn live(at: ZooKeeperConfig) -> Result<View, ExitCode> {
     // Long enough for a session on a busy ensemble and thousands of reads.
     const PATIENCE: Duration = Duration::from_secs(20);
     let servers = at.servers.clone();
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return Err(out::failure("can't listen for signals"));
+    };
     let handle = zookeeper::start(at);
     // On this thread the membership's task has not run yet, so it never gets to register.
     handle.deregister(Duration::ZERO).await;
     let mut views = handle.view.clone();
-    let found = tokio::time::timeout(PATIENCE, views.wait_for(|view| view.generation > 0)).await;
-    let found = found.ok().and_then(Result::ok).map(|view| View::clone(&view));
+    let found = tokio::select! {
+        found = tokio::time::timeout(PATIENCE, views.wait_for(|view| view.generation > 0)) => {
+            found.ok().and_then(Result::ok).map(|view| View::clone(&view))
+        }
+        _ = terminate.recv() => return Err(ExitCode::SUCCESS),
+        _ = interrupt.recv() => return Err(ExitCode::SUCCESS),
+    };
     let last_error = handle.status.borrow().last_error.clone();
     handle.close().await;
-    found.ok_or_else(|| match last_error {
-        Some(why) => format!("no membership after {}: {why}", duration::format(PATIENCE)),
-        None => format!(
-            "ZooKeeper at {servers} gave no membership within {}",
-            duration::format(PATIENCE)
-        ),
+    found.ok_or_else(|| {
+        let why = last_error.unwrap_or_else(|| format!("ZooKeeper at {servers} gave none"));
+        out::failure(&format!("no membership within {}: {why}", duration::format(PATIENCE)))
     })
 }
 

@@ -4,8 +4,11 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Stdio;
 
 use common::{Ran, file, run};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 /// Six nodes in two zones, one of them IPv6.
@@ -197,4 +200,26 @@ fn of_a_live_membership_without_joining_it() {
         let (_, stat) = client.get_data("/a/b/c").await.unwrap();
         assert_eq!((stat.cversion, stat.num_children), (2, 2));
     });
+}
+
+#[test]
+fn while_it_waits_for_zookeeper_it_still_ends_when_told() {
+    use std::io::{BufRead, BufReader};
+    // Port 1 of the loopback refuses.
+    let mut command = common::dt();
+    command.args(["plan", "--zookeeper-servers", "127.0.0.1:1"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Its first complaint shows that it is at work.
+    let mut complaint = String::new();
+    BufReader::new(child.stderr.as_mut().unwrap())
+        .read_line(&mut complaint)
+        .unwrap();
+    assert!(complaint.contains("127.0.0.1:1"), "{complaint}");
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(
+        (output.status.code(), output.stdout.as_slice()),
+        (Some(0), &b""[..]),
+        "{output:?}"
+    );
 }
