@@ -3,6 +3,7 @@
 use crate::error::{Context, LabError, Result};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
@@ -36,7 +37,17 @@ impl Record {
     }
 }
 
-/// All that is in `topic` now, partition by partition; nothing while the topic does not exist.
+/// What a broker says about a topic that is being created, or just after its own start.
+fn is_passing(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{LeaderNotAvailable, NotLeaderForPartition, UnknownTopicOrPartition};
+    matches!(
+        code,
+        LeaderNotAvailable | NotLeaderForPartition | UnknownTopicOrPartition
+    )
+}
+
+/// All that is in `topic` now, partition by partition; nothing while the topic does not exist or is being
+/// made.
 ///
 /// # Errors
 /// Where the broker can't be reached or stops answering.
@@ -53,7 +64,11 @@ pub fn read(bootstrap: &str, topic: &str) -> Result<Vec<Record>> {
     let mut wanted = BTreeMap::new();
     let mut assignment = TopicPartitionList::new();
     for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
-        let (low, high) = consumer.fetch_watermarks(topic, partition.id(), PATIENCE)?;
+        let (low, high) = match consumer.fetch_watermarks(topic, partition.id(), PATIENCE) {
+            Ok(offsets) => offsets,
+            Err(error) if error.rdkafka_error_code().is_some_and(is_passing) => return Ok(Vec::new()),
+            Err(error) => return Err(error).during(format!("ask for the offsets of {topic}")),
+        };
         if high > low {
             wanted.insert(partition.id(), high);
             assignment.add_partition_offset(topic, partition.id(), Offset::Offset(low))?;

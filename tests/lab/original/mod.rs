@@ -98,6 +98,17 @@ impl Drop for Original {
     }
 }
 
+/// One ping of `callee` ("host:port") as the original makes it, from inside `namespace`.
+///
+/// # Errors
+/// Where the namespace can't be entered. That the ping fails is the inner error.
+pub fn ping_once(namespace: &Namespace, callee: &str) -> Result<Result> {
+    namespace.enter(|| -> Result<Result> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(runtime.block_on(wire::ping(callee)).during(format!("ping {callee}")))
+    })?
+}
+
 fn live(options: Options, state: Shared, stopped: tokio::sync::oneshot::Receiver<()>) -> Result {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
