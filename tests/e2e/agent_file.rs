@@ -7,6 +7,7 @@ use distributed_trace_tests::namespaces::{Lan, Namespace};
 use distributed_trace_tests::ping::number;
 use distributed_trace_tests::process::{DEADLINE, wait_for, wait_until};
 use distributed_trace_tests::python;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -34,16 +35,21 @@ fn write_peers(directory: &Path, text: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The destinations that the newest window has records of.
-fn newest_destinations(records: &[Value]) -> Result<BTreeSet<String>> {
+/// When the newest window began.
+fn newest_window(records: &[Value]) -> Result<Option<u64>> {
     let starts: Vec<_> = records
         .iter()
         .map(|record| number(record, "window_start_ms"))
         .collect::<Result<_>>()?;
-    let newest = starts.iter().max();
-    let of_newest = records.iter().zip(&starts).filter(|(_, start)| Some(*start) == newest);
+    Ok(starts.into_iter().max())
+}
+
+/// The destinations that the newest window has records of.
+fn newest_destinations(records: &[Value]) -> Result<BTreeSet<String>> {
+    let newest = json!(newest_window(records)?);
+    let of_newest = records.iter().filter(|record| record["window_start_ms"] == newest);
     of_newest
-        .map(|(record, _)| Ok(text(record, "dst_node")?.to_owned()))
+        .map(|record| Ok(text(record, "dst_node")?.to_owned()))
         .collect()
 }
 
@@ -80,6 +86,16 @@ fn three_nodes_have_a_record_of_every_pair_kind_and_window() -> Result {
         assert_eq!(agents[0].get(&lan.nodes[0], path)?.0, 200, "{path}");
     }
 
+    // The local switch: nothing more is sent, what is in flight is decided, and windows go on with nothing in them. So
+    // that what the filter counted is what was recorded, with no probe left in flight by the end.
+    for agent in &mut agents {
+        agent.process.signal(Signal::SIGUSR1)?;
+        agent.wait_for("a window without any probe", |records| {
+            let newest = json!(newest_window(records)?);
+            let mut of_newest = records.iter().filter(|record| record["window_start_ms"] == newest);
+            Ok(of_newest.all(|record| record["sent"] == 0).then_some(()))
+        })?;
+    }
     for (i, agent) in agents.into_iter().enumerate() {
         let told = now_ms()?;
         let (finished, records) = agent.terminate()?;
