@@ -13,15 +13,15 @@ fn at(ms: u64) -> Wall {
 
 fn pair(node: &str) -> Arc<Pair> {
     Arc::new(Pair {
-        source: dt_record::Endpoint {
+        source: Arc::new(dt_record::Endpoint {
             node: "me".into(),
             ..Default::default()
-        },
+        }),
         source_ip: None,
-        destination: dt_record::Endpoint {
+        destination: Arc::new(dt_record::Endpoint {
             node: node.into(),
             ..Default::default()
-        },
+        }),
         destination_ip: [127, 0, 0, 1].into(),
         destination_port: 0,
         probe: ProbeKind::Icmp,

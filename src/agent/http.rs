@@ -11,7 +11,9 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
 
+use crate::mesh::Control;
 use crate::metrics::Metrics;
 use crate::status::Shared;
 
@@ -23,13 +25,14 @@ pub(crate) async fn serve(
     listener: TcpListener,
     shared: Arc<Shared>,
     metrics: Arc<Metrics>,
+    control: mpsc::Sender<Control>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) {
     let app = Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
-        .route("/peers", get(peers))
         .with_state(shared)
+        .route("/peers", get(move || peers(control)))
         .route("/metrics", get(move || self::metrics(metrics)));
     if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(shutdown).await {
         tracing::error!(%error, "the HTTP server ended");
@@ -59,13 +62,19 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> (StatusCode, String) {
     }
 }
 
-async fn peers(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
-    match serde_json::to_vec(&*shared.peers()) {
-        Ok(json) => (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], json),
-        Err(_) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
+async fn peers(control: mpsc::Sender<Control>) -> impl IntoResponse {
+    let (ask, answer) = oneshot::channel();
+    let peers = match control.send(Control::Peers(ask)).await {
+        Ok(()) => answer.await.ok(),
+        Err(_) => None,
+    };
+    match peers.and_then(|peers| serde_json::to_vec(&peers).ok()) {
+        Some(json) => (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], json),
+        // Only on the way out.
+        None => (
+            StatusCode::SERVICE_UNAVAILABLE,
             [(header::CONTENT_TYPE, "text/plain")],
-            Vec::new(),
+            b"shutting down\n".to_vec(),
         ),
     }
 }

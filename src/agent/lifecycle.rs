@@ -146,17 +146,21 @@ impl Agent {
             Box::new(sources::Grpc(Arc::clone(&server))),
         ];
         let metrics = Arc::new(Metrics::new(Arc::clone(&shared), sources));
+        let (control, orders) = mpsc::channel(8);
         let http = http_listener.as_ref().and_then(|l| l.local_addr().ok());
         let stop_http = http_listener.map(|listener| {
             let (stop, stopped) = oneshot::channel::<()>();
-            tokio::spawn(http::serve(listener, Arc::clone(&shared), metrics, async {
-                drop(stopped.await)
-            }));
+            tokio::spawn(http::serve(
+                listener,
+                Arc::clone(&shared),
+                metrics,
+                control.clone(),
+                async { drop(stopped.await) },
+            ));
             stop
         });
         watch_registration(Arc::clone(&membership), Arc::clone(&shared));
 
-        let (control, orders) = mpsc::channel(8);
         let (resolver, answers) = Resolver::new();
         let inbox = Inbox {
             view: membership.view.clone(),
@@ -178,11 +182,11 @@ impl Agent {
             .filter(|kind| probers.method(*kind).is_some())
             .collect();
         let mesh = Mesh {
-            source: Endpoint {
+            source: Arc::new(Endpoint {
                 node: config.node.clone(),
                 zone: config.zone.clone(),
                 rack: config.rack.clone(),
-            },
+            }),
             shared: Arc::clone(&shared),
             aggregate: Aggregate::new(width_ms, dt_kernel::clock::wall(), probers.clocks()),
             probers,

@@ -13,7 +13,7 @@ use dt_probe::{Event, ProbeKind, TargetId, TargetSpec, Wall};
 use dt_record::{Endpoint, Pair, Summary, TraceReport};
 use dt_rpc::{GrpcEvent, GrpcTarget};
 use dt_sink::Publisher;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 
 use crate::aggregate::Aggregate;
@@ -33,7 +33,7 @@ const PORTION: usize = 1024;
 /// What the mesh task works with.
 pub(crate) struct Mesh {
     pub(crate) config: AgentConfig,
-    pub(crate) source: Endpoint,
+    pub(crate) source: Arc<Endpoint>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) probers: Probers,
     pub(crate) publisher: Arc<Publisher>,
@@ -61,6 +61,8 @@ pub(crate) struct Inbox {
 pub(crate) enum Control {
     /// SIGUSR1: toggle probing on this node.
     Toggle,
+    /// `/peers` was asked for.
+    Peers(oneshot::Sender<Vec<PeerStatus>>),
     /// Stop sending, wait for what is in flight until the instant, publish the last window, end.
     Drain(Instant),
 }
@@ -76,7 +78,7 @@ impl Mesh {
         self.switch();
         self.take_view(&inbox.view.borrow_and_update().clone());
         // Each source of news may end before the mesh does; one that has is not asked again.
-        let (mut views, mut switches) = (true, true);
+        let (mut views, mut switches, mut pinging) = (true, true, true);
         loop {
             tokio::select! {
                 changed = inbox.view.changed(), if views => match changed {
@@ -91,11 +93,9 @@ impl Mesh {
                     Err(_) => switches = false,
                 },
                 Some(answer) = inbox.answers.recv() => self.take_answer(answer),
-                read = inbox.grpc.recv_many(&mut pings, 256) => {
+                read = inbox.grpc.recv_many(&mut pings, 256), if pinging => {
+                    pinging = read > 0;
                     pings.drain(..).for_each(|ping| self.take_ping(ping));
-                    if read == 0 {
-                        tokio::task::yield_now().await;
-                    }
                 }
                 _ = drain.tick() => self.take_reports(),
                 _ = resolve.tick() => self.peers.host_names().into_iter().for_each(|name| self.resolver.ask(name)),
@@ -104,6 +104,7 @@ impl Mesh {
                         self.switches.1 = !self.switches.1;
                         self.switch();
                     }
+                    Some(Control::Peers(answer)) => drop(answer.send(self.peer_list())),
                     Some(Control::Drain(until)) => return self.drain(inbox, until).await,
                     None => return self.drain(inbox, Instant::now()).await,
                 },
@@ -208,11 +209,11 @@ impl Mesh {
         };
         // Where there is no way to the peer yet, its probes tell; the unspecified address lets the kernel choose.
         let source = dt_kernel::route::source_for(ip).ok();
-        let destination = Endpoint {
+        let destination = Arc::new(Endpoint {
             node: peer.member.node.clone(),
             zone: peer.member.zone.clone(),
             rack: peer.member.rack.clone(),
-        };
+        });
         for kind in ProbeKind::ALL.iter().copied() {
             let Some(method) = self.probers.method(kind) else {
                 continue;
@@ -223,9 +224,9 @@ impl Mesh {
                 ProbeKind::Grpc => peer.member.port,
             };
             let pair = Pair {
-                source: self.source.clone(),
+                source: Arc::clone(&self.source),
                 source_ip: source,
-                destination: destination.clone(),
+                destination: Arc::clone(&destination),
                 destination_ip: ip,
                 destination_port: port,
                 probe: kind,
@@ -360,10 +361,10 @@ impl Mesh {
             hand_over(&mut portion);
         }
         totals.windows.fetch_add(1, Relaxed);
-        self.show_peers();
     }
 
-    fn show_peers(&self) {
+    /// Made when it is asked for: kept, it would weigh as much as all the rest of what is known of a peer.
+    fn peer_list(&self) -> Vec<PeerStatus> {
         let status = |peer: &Peer| PeerStatus {
             node: peer.member.node.clone(),
             address: peer.member.authority(),
@@ -380,7 +381,7 @@ impl Mesh {
         };
         let mut peers: Vec<_> = self.peers.iter().map(status).collect();
         peers.sort_unstable_by(|a, b| a.node.cmp(&b.node));
-        self.shared.set_peers(peers);
+        peers
     }
 
     /// The orderly end: stop sending, wait for fates, give up the rest, publish the last window.

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use dt_kernel::thread::{LATENESS_BOUNDS, Stats as ThreadStats};
+use dt_kernel::thread::{LATENESS_BOUNDS, LaneCounters, Stats as ThreadStats};
 use dt_probe::time::SECOND;
 use dt_probe::{Fate, ProbeKind};
 use prometheus_client::collector::Collector;
@@ -289,7 +289,8 @@ fn probe_thread(page: &mut Page<'_>, thread: &ThreadStats) -> fmt::Result {
         .iter()
         .map(|lane| ([("probe", lane.kind.as_str())], lane))
         .collect();
-    let counters: [(&str, &str, fn(&dt_kernel::thread::LaneCounters) -> &AtomicU64); 6] = [
+    type Field = fn(&LaneCounters) -> &AtomicU64;
+    let counters: [(&str, &str, Field); 6] = [
         ("packets_sent", "Probes given to the kernel", |l| &l.sent),
         (
             "packets_invalid",

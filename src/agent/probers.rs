@@ -16,8 +16,9 @@ use tokio::time::Instant;
 
 use crate::config::{AgentConfig, TcpMethod, Timing};
 
-/// Events that may wait for the mesh task: half a minute's at the highest rate an agent keeps.
-const RING: usize = 1 << 16;
+/// Events that may wait for the mesh task: some seconds' worth at the configured rate, within these bounds.
+const RING: std::ops::RangeInclusive<usize> = 1 << 12..=1 << 16;
+const RING_SECONDS: usize = 4;
 /// Most probes of a kind in flight or remembered.
 const SLOTS: u32 = 1 << 17;
 
@@ -96,7 +97,10 @@ impl Probers {
         if kinds.iter().all(Option::is_none) {
             return Err(ProbeError::Nothing(problems));
         }
-        let thread = thread::spawn("dt-probe", setups, RING).map_err(ProbeError::Thread)?;
+        let ring = (config.max_rate as usize)
+            .saturating_mul(RING_SECONDS)
+            .clamp(*RING.start(), *RING.end());
+        let thread = thread::spawn("dt-probe", setups, ring).map_err(ProbeError::Thread)?;
         Ok(Probers {
             kinds,
             thread,

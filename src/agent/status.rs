@@ -1,6 +1,6 @@
-//! What the mesh task shows to the HTTP side: one state, written by the mesh at each window's end.
+//! What the mesh task shows to the HTTP side.
 
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 
 use dt_kernel::thread::Stats as ThreadStats;
 use dt_record::Summary;
@@ -18,20 +18,6 @@ pub(crate) struct Shared {
     pub(crate) readiness: Readiness,
     /// The probe thread's own counters, once it runs.
     pub(crate) thread: OnceLock<Arc<ThreadStats>>,
-    peers: RwLock<Arc<Vec<PeerStatus>>>,
-}
-
-impl Shared {
-    /// The peers as of the last window's end.
-    #[must_use]
-    pub(crate) fn peers(&self) -> Arc<Vec<PeerStatus>> {
-        Arc::clone(&self.peers.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Replaces the list of peers.
-    pub(crate) fn set_peers(&self, peers: Vec<PeerStatus>) {
-        *self.peers.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(peers);
-    }
 }
 
 /// One peer, as `/peers` shows it.

@@ -25,6 +25,8 @@ pub(crate) fn run(args: &AgentArgs) -> ExitCode {
         Err(code) => return code,
     };
     logging::start(&loaded.config.log);
+    // Before any other thread: what one thread frees the next one uses.
+    dt_kernel::memory::share_one_arena();
     // Two workers: one may close a window of 10,000 peers while the other answers gRPC.
     match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

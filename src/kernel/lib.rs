@@ -20,6 +20,7 @@ mod features;
 mod filter;
 mod loopback;
 mod mailbox;
+pub mod memory;
 mod open;
 mod packet;
 mod ports;

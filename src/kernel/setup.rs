@@ -207,7 +207,11 @@ fn packets(
     let setup = Setup {
         kind,
         lane,
-        shell: Shell::Packets { v4, v6, ports },
+        shell: Shell::Packets {
+            v4: v4.map(Box::new),
+            v6: v6.map(Box::new),
+            ports,
+        },
     };
     let clock = |stamped| if stamped { Clock::Kernel } else { Clock::User };
     Ok(Ready {

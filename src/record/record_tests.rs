@@ -26,9 +26,9 @@ pub(crate) fn summary(samples: &[u64], flows: Vec<Flow>) -> Summary {
     let mut recorder = Recorder::new();
     Summary {
         pair: Arc::new(Pair {
-            source: endpoint("a", "z1", "r1"),
+            source: Arc::new(endpoint("a", "z1", "r1")),
             source_ip: Some([10, 0, 0, 1].into()),
-            destination: endpoint("b", "z2", ""),
+            destination: Arc::new(endpoint("b", "z2", "")),
             destination_ip: [10, 0, 0, 2].into(),
             destination_port: 4000,
             probe: ProbeKind::Tcp,

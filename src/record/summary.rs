@@ -22,12 +22,12 @@ pub struct Endpoint {
 /// Who was probed by whom and how: the identity under which summaries merge.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pair {
-    /// The probing node.
-    pub source: Endpoint,
+    /// The probing node: the same for all pairs of an agent, and so shared.
+    pub source: Arc<Endpoint>,
     /// The address probes leave from; `None` where it isn't known.
     pub source_ip: Option<IpAddr>,
-    /// The probed node.
-    pub destination: Endpoint,
+    /// The probed node: the same for all kinds of probe to it.
+    pub destination: Arc<Endpoint>,
     /// The address probed.
     pub destination_ip: IpAddr,
     /// The port probed; 0 for ICMP.

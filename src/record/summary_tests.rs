@@ -8,9 +8,9 @@ use crate::distribution::Recorder;
 
 fn pair() -> Arc<Pair> {
     Arc::new(Pair {
-        source: Endpoint::default(),
+        source: Arc::default(),
         source_ip: None,
-        destination: Endpoint::default(),
+        destination: Arc::default(),
         destination_ip: [127, 0, 0, 1].into(),
         destination_port: 4000,
         probe: ProbeKind::Tcp,

@@ -15,15 +15,15 @@ pub(crate) fn origin() -> Arc<Origin> {
 
 pub(crate) fn pair(destination: &str) -> Arc<Pair> {
     Arc::new(Pair {
-        source: Endpoint {
+        source: Arc::new(Endpoint {
             node: "a".into(),
             ..Endpoint::default()
-        },
+        }),
         source_ip: None,
-        destination: Endpoint {
+        destination: Arc::new(Endpoint {
             node: destination.into(),
             ..Endpoint::default()
-        },
+        }),
         destination_ip: [127, 0, 0, 2].into(),
         destination_port: 0,
         probe: ProbeKind::Icmp,

@@ -68,9 +68,9 @@ pub enum Shell {
     /// Raw or datagram sockets, one for each address family that this host has.
     Packets {
         /// For IPv4 targets.
-        v4: Option<PacketChannel>,
+        v4: Option<Box<PacketChannel>>,
         /// For IPv6 targets.
-        v6: Option<PacketChannel>,
+        v6: Option<Box<PacketChannel>>,
         /// The source ports of SYN probes, held for as long as they are used.
         ports: Option<SourcePorts>,
     },

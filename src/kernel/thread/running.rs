@@ -40,8 +40,8 @@ impl Running {
 
     fn channels(&self) -> impl Iterator<Item = &PacketChannel> {
         match &self.shell {
-            Shell::Packets { v4, v6, .. } => v4.iter().chain(v6.iter()),
-            Shell::Connect(_) => None.iter().chain(None.iter()),
+            Shell::Packets { v4, v6, .. } => v4.as_deref().into_iter().chain(v6.as_deref()),
+            Shell::Connect(_) => None.into_iter().chain(None),
         }
     }
 
@@ -222,8 +222,8 @@ impl Running {
         // Only the newest probes can be taken back, the newest first; with both families in the batch it isn't known
         // which of them are the newest.
         let may_return = v4_batch.is_empty() || v6_batch.is_empty();
-        let took_all = send_family(v4.as_mut(), v4_batch, lane, clocks, may_return)
-            & send_family(v6.as_mut(), v6_batch, lane, clocks, may_return);
+        let took_all = send_family(v4.as_deref_mut(), v4_batch, lane, clocks, may_return)
+            & send_family(v6.as_deref_mut(), v6_batch, lane, clocks, may_return);
         polled == BATCH && took_all
     }
 

@@ -32,9 +32,9 @@ pub fn pair(source: (&str, &str, &str), destination: (&str, &str, &str), probe: 
         rack: rack.into(),
     };
     Arc::new(Pair {
-        source: end(source),
+        source: Arc::new(end(source)),
         source_ip: None,
-        destination: end(destination),
+        destination: Arc::new(end(destination)),
         destination_ip: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)),
         destination_port: if probe == ProbeKind::Icmp { 0 } else { 4000 },
         probe,

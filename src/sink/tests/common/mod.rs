@@ -27,15 +27,15 @@ pub fn origin(boot_id: &str) -> Origin {
 
 pub fn pair(source: &str, destination: &str) -> Arc<Pair> {
     Arc::new(Pair {
-        source: Endpoint {
+        source: Arc::new(Endpoint {
             node: source.into(),
             ..Endpoint::default()
-        },
+        }),
         source_ip: None,
-        destination: Endpoint {
+        destination: Arc::new(Endpoint {
             node: destination.into(),
             ..Endpoint::default()
-        },
+        }),
         destination_ip: [127, 0, 0, 2].into(),
         destination_port: 0,
         probe: ProbeKind::Icmp,
