@@ -33,6 +33,9 @@ const PINGS: usize = 4096;
 const SHUTDOWN: Duration = Duration::from_millis(4700);
 /// How long to wait for the membership to confirm that this node is gone.
 const DEREGISTER: Duration = Duration::from_millis(800);
+/// How long after the time-out of the last probe its fate is known for certain: the command to stop sending and the
+/// expiry each take a turn of the probe thread.
+const LAST_TURN: Duration = Duration::from_millis(250);
 /// The longest wait for probes in flight.
 const IN_FLIGHT: Duration = Duration::from_secs(3);
 
@@ -264,7 +267,7 @@ impl Agent {
         if !gone {
             tracing::warn!("the membership has not confirmed that this node is gone; its session's end will remove it");
         }
-        let until = Instant::now() + self.longest_timeout.min(IN_FLIGHT);
+        let until = Instant::now() + (self.longest_timeout + LAST_TURN).min(IN_FLIGHT);
         let _ = self.control.send(Control::Drain(until)).await;
         let abandoned = match timeout_at(end - Duration::from_millis(600), self.mesh).await {
             Ok(Ok(abandoned)) => abandoned,

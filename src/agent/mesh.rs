@@ -1,7 +1,7 @@
 //! The mesh task: it alone knows peers and windows. It takes what the membership says to the probers, and what the
 //! probers report to the windows, and closes the windows in time.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -98,7 +98,10 @@ impl Mesh {
                     pings.drain(..).for_each(|ping| self.take_ping(ping));
                 }
                 _ = drain.tick() => self.take_reports(),
-                _ = resolve.tick() => self.peers.host_names().into_iter().for_each(|name| self.resolver.ask(name)),
+                _ = resolve.tick() => {
+                    self.peers.host_names().into_iter().for_each(|name| self.resolver.ask(name));
+                    self.reroute();
+                }
                 control = inbox.control.recv() => match control {
                     Some(Control::Toggle) => {
                         self.switches.1 = !self.switches.1;
@@ -207,8 +210,8 @@ impl Mesh {
             self.resolver.ask(peer.member.address.clone());
             return;
         };
-        // Where there is no way to the peer yet, its probes tell; the unspecified address lets the kernel choose.
         let source = dt_kernel::route::source_for(ip).ok();
+        peer.source = source;
         let destination = Arc::new(Endpoint {
             node: peer.member.node.clone(),
             zone: peer.member.zone.clone(),
@@ -249,9 +252,48 @@ impl Mesh {
                         },
                     );
                 }
-                ProbeKind::Icmp | ProbeKind::Tcp => self.probers.add(kind, TargetSpec { id, address, source }),
+                ProbeKind::Icmp | ProbeKind::Tcp => {
+                    // Where there is no way to the peer, its probes tell: the kernel refuses to send them.
+                    let source = source.or_else(|| Some(unspecified(ip)));
+                    self.probers.add(kind, TargetSpec { id, address, source });
+                }
             }
             self.shared.totals.kind(kind).targets.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Where probes failed on this host, the way to the peer may have changed: a SYN's checksum is made for the address
+    /// it leaves from. Starts anew with those peers whose source is another one now.
+    fn reroute(&mut self) {
+        let failing = |peer: &&Peer| {
+            let last = |kind: &ProbeKind| self.aggregate.last(*kind, peer.targets[*kind as usize]?);
+            ProbeKind::ALL
+                .iter()
+                .filter_map(last)
+                .any(|last| last.unreachable + last.send_error > 0)
+        };
+        let moved: Vec<String> = self
+            .peers
+            .iter()
+            .filter(failing)
+            .filter(|peer| {
+                peer.ip
+                    .is_some_and(|ip| dt_kernel::route::source_for(ip).ok() != peer.source)
+            })
+            .map(|peer| peer.member.key().to_owned())
+            .collect();
+        for node in moved {
+            tracing::info!(node, "the way to a peer has changed");
+            self.restart(&node);
+        }
+    }
+
+    /// Ends the peer's targets and begins anew with its present address.
+    fn restart(&mut self, node: &str) {
+        if let Some(peer) = self.peers.get_mut(node) {
+            let targets = std::mem::take(&mut peer.targets);
+            self.stop(targets);
+            self.start(node);
         }
     }
 
@@ -279,9 +321,7 @@ impl Mesh {
                         tracing::info!(node, %old, new = %ip, "a peer's name points elsewhere");
                     }
                     peer.problem = None;
-                    let targets = std::mem::take(&mut peer.targets);
-                    self.stop(targets);
-                    self.start(&node);
+                    self.restart(&node);
                 }
                 // A name server's bad minute is no reason to stop probing an address that answers.
                 Err(why) => {
@@ -411,5 +451,13 @@ impl Mesh {
         self.shared.totals.abandoned.store(abandoned + abandoned_grpc, Relaxed);
         self.close_window(dt_kernel::clock::wall());
         abandoned + abandoned_grpc
+    }
+}
+
+/// The unspecified address of the family of `ip`.
+fn unspecified(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     }
 }

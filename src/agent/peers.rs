@@ -14,6 +14,8 @@ pub(crate) struct Peer {
     pub(crate) member: Arc<Member>,
     /// The address probed; `None` until its name is resolved.
     pub(crate) ip: Option<IpAddr>,
+    /// The address its probes leave from; `None` where there is no route.
+    pub(crate) source: Option<IpAddr>,
     /// Why it has no address.
     pub(crate) problem: Option<String>,
     /// Its targets, one for each kind that is probed.
@@ -26,6 +28,7 @@ impl Peer {
         Peer {
             member,
             ip,
+            source: None,
             problem: None,
             targets: [None; ProbeKind::ALL.len()],
         }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use dt_agent::config::AgentConfig;
-use dt_agent::{Agent, Hooks};
+use dt_agent::{Agent, Hooks, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -62,6 +62,8 @@ async fn serve(config: AgentConfig) -> ExitCode {
             agent.run(either(ends), toggles).await;
             ExitCode::SUCCESS
         }
+        // The peers file is a part of the configuration.
+        Err(error @ StartError::PeersFile(_)) => out::usage(&error.to_string()),
         Err(error) => out::failure(&error.to_string()),
     }
 }

@@ -82,32 +82,18 @@ pub fn icmp(wanted: &Wanted, payload_bytes: u16, now: Mono) -> Result<Ready, Set
     let mut notes = Vec::new();
     let asked = rand::random();
     let v4 = warmed(PacketChannel::echo(Family::V4, asked, &wanted.features), &mut notes);
-    let identifier = v4.as_ref().map_or(asked, PacketChannel::identifier);
-    let v6 = warmed(
-        PacketChannel::echo(Family::V6, identifier, &wanted.features),
-        &mut notes,
-    );
-    // A datagram socket whose identifier somebody else holds gets another one; a lane has one only.
-    let v6 = v6.and_then(|v6| {
-        if v6.identifier() == identifier || v4.is_err() {
-            return Ok(v6);
-        }
-        notes.push("ICMP over IPv6: the identifier is taken, IPv6 isn't probed".to_owned());
-        Err(OpenError::SwitchedOff {
-            what: "ICMP",
-            family: Family::V6,
-        })
-    });
-    let identifier = v4
-        .as_ref()
-        .or(v6.as_ref())
-        .map_or(identifier, PacketChannel::identifier);
+    let v6 = warmed(PacketChannel::echo(Family::V6, asked, &wanted.features), &mut notes);
+    // A datagram socket has an identifier of its own.
+    let identifier =
+        |channel: &Result<PacketChannel, OpenError>| channel.as_ref().map_or(asked, PacketChannel::identifier);
+    let (identifier, identifier_v6) = (identifier(&v4), identifier(&v6));
     packets(
         wanted,
         ProbeKind::Icmp,
         Method::Echo,
         Protocol::Echo {
             identifier,
+            identifier_v6,
             payload_bytes,
         },
         (v4, v6),

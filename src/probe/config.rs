@@ -62,8 +62,10 @@ pub struct TargetSpec {
 pub enum Protocol {
     /// ICMP and ICMPv6 echo.
     Echo {
-        /// The identifier of every request; for a datagram ("ping") socket the one that the kernel gave.
+        /// The identifier of every IPv4 request; for a datagram ("ping") socket the one that the kernel gave.
         identifier: u16,
+        /// The identifier of every IPv6 request: the kernel gives each datagram socket one of its own.
+        identifier_v6: u16,
         /// Bytes after the ICMP header, 16 to 1,452; 56 is what `ping` sends.
         payload_bytes: u16,
     },
@@ -75,6 +77,17 @@ pub enum Protocol {
     },
     /// Full handshakes by `connect()`; no packet is written, the caller connects.
     Connect,
+}
+
+impl Protocol {
+    /// The ICMP identifier of requests to `destination`; 0 where there is none.
+    pub(crate) fn identifier(&self, destination: IpAddr) -> u16 {
+        match self {
+            Protocol::Echo { identifier, .. } if destination.is_ipv4() => *identifier,
+            Protocol::Echo { identifier_v6, .. } => *identifier_v6,
+            Protocol::Syn { .. } | Protocol::Connect => 0,
+        }
+    }
 }
 
 /// For how long a lane goes on.

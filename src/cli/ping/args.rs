@@ -63,11 +63,11 @@ pub(crate) struct Args {
     pub(crate) count: u32,
 
     /// Time between two probes of one target; 0 is as fast as --rate permits
-    #[arg(short = 'i', long, value_name = "DURATION", default_value = "1s", value_parser = duration::parse)]
+    #[arg(short = 'i', long, value_name = "DURATION", default_value = "1s", value_parser = period)]
     pub(crate) interval: Duration,
 
     /// How long an answer may take, 1ms to 60s
-    #[arg(short = 't', long, value_name = "DURATION", default_value = "1s", value_parser = duration::parse)]
+    #[arg(short = 't', long, value_name = "DURATION", default_value = "1s", value_parser = period)]
     pub(crate) timeout: Duration,
 
     /// Most probes per second, over all targets
@@ -101,6 +101,11 @@ pub(crate) struct Args {
     /// Kernel features to do without (for tests)
     #[arg(long, value_name = "LIST", env = "DT_KERNEL_OFF", default_value = "", hide = true)]
     pub(crate) kernel_off: String,
+}
+
+/// A duration, with what is accepted where it is none.
+fn period(text: &str) -> Result<Duration, String> {
+    duration::parse(text).map_err(|why| format!("{why}; accepted: {}", duration::ACCEPTED))
 }
 
 impl Args {

@@ -1,6 +1,7 @@
 //! Sends the probes and sums up what became of them.
 
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,8 @@ pub(super) struct Measured {
     pub(super) receive_drops: u64,
     /// Whether a signal ended it early.
     pub(super) interrupted: bool,
+    /// Probes in flight at that moment.
+    pub(super) abandoned: u64,
 }
 
 /// Why nothing was measured.
@@ -48,6 +51,16 @@ pub(super) enum Error {
     Thread(std::io::Error),
     #[error("signals can't be caught: {0}")]
     Signals(std::io::Error),
+}
+
+impl Error {
+    /// Asking for what there is not is wrong usage; what this host refuses is a failure.
+    pub(super) fn exit_code(&self) -> ExitCode {
+        match self {
+            Error::Feature(_) => ExitCode::from(2),
+            _ => ExitCode::FAILURE,
+        }
+    }
 }
 
 /// Probes `addresses` as `args` says, until every probe has its fate or a signal comes.
@@ -76,12 +89,14 @@ pub(super) fn measure(args: &Args, addresses: &[SocketAddr]) -> Result<Measured,
     run.take(&mut handle);
     run.bar.finish_and_clear();
     let receive_drops = handle.stats().receive_drops();
+    let abandoned = handle.stats().abandoned.load(Relaxed);
     Ok(Measured {
         accumulators: run.accumulators,
         tx,
         rx,
         receive_drops,
         interrupted: stop.load(Relaxed),
+        abandoned,
     })
 }
 

@@ -42,9 +42,15 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Ok(measured) => measured,
         Err(error) => {
             eprintln!("dt ping: {error}");
-            return ExitCode::FAILURE;
+            return error.exit_code();
         }
     };
+    if measured.abandoned > 0 {
+        eprintln!(
+            "dt ping: ended by a signal: {} probes in flight were given up and are not counted",
+            measured.abandoned
+        );
+    }
     let interrupted = measured.interrupted;
     let (outcomes, drops) = outcomes(args, targets, addresses, measured);
     let totals = totals(&outcomes, began, drops);

@@ -1,7 +1,7 @@
 //! What `dt ping` prints: a table for people, one JSON object a line for programs.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use dt_probe::{Accumulator, Clock};
@@ -14,7 +14,7 @@ pub(crate) struct Outcome {
     /// As written on the command line.
     pub(crate) target: String,
     /// The address probed; `None` where the name didn't resolve.
-    pub(crate) address: Option<String>,
+    pub(crate) address: Option<SocketAddr>,
     pub(crate) proto: &'static str,
     pub(crate) counts: Counts,
     pub(crate) rtt: Distribution,
@@ -33,13 +33,6 @@ impl Outcome {
         best: (Clock, Clock),
         recorder: &mut Recorder,
     ) -> Outcome {
-        let address = address.map(|a| {
-            if a.port() == 0 {
-                a.ip().to_string()
-            } else {
-                a.to_string()
-            }
-        });
         let rtt = recorder.distribution(accumulator.rtt().iter());
         let host_delay = recorder.distribution(accumulator.host_delay().iter());
         let (tx, rx) = accumulator.clocks().unwrap_or(best);
@@ -59,7 +52,9 @@ impl Outcome {
 #[derive(Serialize)]
 struct Line<'a> {
     target: &'a str,
-    address: Option<&'a str>,
+    address: Option<IpAddr>,
+    /// 0 for ICMP.
+    port: u16,
     proto: &'a str,
     sent: u64,
     received: u64,
@@ -150,7 +145,8 @@ pub(crate) fn json_line(out: &mut impl Write, outcome: &Outcome) -> io::Result<(
     };
     let line = Line {
         target,
-        address: address.as_deref(),
+        address: address.map(|address| address.ip()),
+        port: address.map_or(0, |address| address.port()),
         proto,
         sent: counts.sent(),
         received: counts.received,
@@ -214,7 +210,7 @@ fn row(outcome: &Outcome) -> Vec<String> {
     };
     vec![
         outcome.target.clone(),
-        outcome.address.clone().unwrap_or_else(|| "-".to_owned()),
+        outcome.address.map_or_else(|| "-".to_owned(), written),
         sent.to_string(),
         counts.received.to_string(),
         loss,
@@ -229,13 +225,22 @@ fn row(outcome: &Outcome) -> Vec<String> {
     ]
 }
 
+/// With its port where it has one.
+fn written(address: SocketAddr) -> String {
+    if address.port() == 0 {
+        address.ip().to_string()
+    } else {
+        address.to_string()
+    }
+}
+
 /// What the columns don't say, in words, only where there is something to say.
 fn notes(outcome: &Outcome) -> String {
     let counts = &outcome.counts;
     let mut notes: Vec<String> = [
         ("refused", counts.refused),
         ("unreachable", counts.unreachable),
-        ("not sent", counts.send_error),
+        ("never left this host", counts.send_error),
         ("late", counts.late),
         ("duplicate", counts.duplicate),
         ("without kernel stamp", counts.timestamp_fallbacks),
@@ -283,7 +288,7 @@ mod tests {
         let rtt = dt_record::Recorder::new().distribution(rtts.iter().map(|v| (*v, 1)));
         Outcome {
             target: "a".into(),
-            address: Some("127.0.0.1".into()),
+            address: Some(([127, 0, 0, 1], 0).into()),
             proto: "icmp",
             counts,
             rtt,

@@ -1,7 +1,7 @@
 //! From what stands on the command line or in a file to addresses, in input order.
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -46,6 +46,9 @@ impl Families {
 /// A message that names the target and what is accepted.
 pub(crate) fn parse(text: &str, tcp: bool, port: Option<u16>) -> Result<Target, String> {
     let bad = |why: &str| format!("target {text:?}: {why}; accepted: a name, an address, host:port or [v6]:port");
+    if text.parse::<IpAddr>().is_ok_and(|ip| !is_one_host(ip)) {
+        return Err(bad("no single host's address (unspecified, multicast or broadcast)"));
+    }
     if text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err(bad("empty or with blanks in it"));
     }
@@ -146,6 +149,11 @@ fn read_lines(mut from: impl BufRead, name: &str, tcp: bool, port: Option<u16>) 
     if errors.is_empty() { Ok(targets) } else { Err(errors) }
 }
 
+/// Whether a reply could come from this very address.
+fn is_one_host(ip: IpAddr) -> bool {
+    !(ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST))
+}
+
 /// Looks all targets up, at most [`LOOKUPS`] at a time; the answers stand in input order.
 pub(crate) fn resolve(targets: &[Target], families: Families) -> Vec<Result<SocketAddr, String>> {
     let mut answers: Vec<Option<Result<SocketAddr, String>>> = targets.iter().map(|t| literal(t, families)).collect();
@@ -189,8 +197,8 @@ fn look_up(target: &Target, families: Families) -> Result<SocketAddr, String> {
         .to_socket_addrs()
         .map_err(|e| format!("{}: can't be resolved: {e}", target.name))?;
     found
-        .find(|a| families.admits(a.ip()))
-        .ok_or_else(|| format!("{}: has no address of the asked family", target.name))
+        .find(|a| families.admits(a.ip()) && is_one_host(a.ip()))
+        .ok_or_else(|| format!("{}: has no address of a single host of the asked family", target.name))
 }
 
 #[cfg(test)]
@@ -220,6 +228,9 @@ mod tests {
             let error = tcp(text).expect_err(text);
             assert!(error.contains("accepted"), "{text}: {error}");
             assert!(error.contains(&format!("{text:?}")), "{text}: {error}");
+        }
+        for text in ["0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255"] {
+            assert!(tcp(text).expect_err(text).contains("single host"), "{text}");
         }
         assert!(parse("a", true, None).expect_err("no port").contains("--port"));
         assert!(parse("a:80", false, None).expect_err("a port").contains("--proto tcp"));

@@ -36,7 +36,7 @@ impl Lane {
     }
 
     fn match_short_quote(&mut self, bytes: &[u8], destination: IpAddr) -> Option<u64> {
-        let Protocol::Echo { identifier, .. } = self.protocol else {
+        let Protocol::Echo { .. } = self.protocol else {
             return None;
         };
         if bytes.len() >= icmp::HEADER + usize::from(icmp::MIN_PAYLOAD) || destination.is_ipv6() {
@@ -44,7 +44,7 @@ impl Lane {
         }
         let header = icmp::read_header(bytes, version_of(destination), Direction::Request)?;
         debug_assert_eq!(version_of(destination), Version::V4);
-        if header.identifier != identifier {
+        if header.identifier != self.protocol.identifier(destination) {
             return None;
         }
         let oldest = self.ring.window().start;

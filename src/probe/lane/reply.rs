@@ -55,7 +55,7 @@ impl Lane {
     pub fn handle_packet(&mut self, bytes: &[u8], from: IpAddr, rx: Option<(Wall, Clock)>, arrival: Arrival) {
         let from = from.to_canonical();
         let found = match self.protocol {
-            Protocol::Echo { identifier, .. } => self.match_echo(bytes, from, identifier),
+            Protocol::Echo { .. } => self.match_echo(bytes, from, self.protocol.identifier(from)),
             Protocol::Syn { .. } => self.match_answer(bytes, from),
             Protocol::Connect => None,
         };

@@ -66,8 +66,9 @@ impl Lane {
     /// The probe whose packet this is.
     pub(super) fn match_sent(&mut self, bytes: &[u8], destination: IpAddr) -> Option<u64> {
         match self.protocol {
-            Protocol::Echo { identifier, .. } => {
+            Protocol::Echo { .. } => {
                 let echo = icmp::read_unchecked(bytes, version_of(destination), Direction::Request)?;
+                let identifier = self.protocol.identifier(destination);
                 // A datagram socket's packet may be looped before the kernel wrote the identifier into it.
                 (self.keyed.echo(echo.sequence, destination, identifier) == echo.cookie).then_some(echo.sequence)
             }

@@ -282,14 +282,12 @@ impl Lane {
     fn write_packet(&self, buf: &mut [u8], target: &Target, sequence: u64, port: u16) -> Option<usize> {
         let ip = target.address.ip();
         match &self.protocol {
-            Protocol::Echo {
-                identifier,
-                payload_bytes,
-            } => {
+            Protocol::Echo { payload_bytes, .. } => {
                 let version = version_of(ip);
-                let cookie = self.keyed.echo(sequence, ip, *identifier);
+                let identifier = self.protocol.identifier(ip);
+                let cookie = self.keyed.echo(sequence, ip, identifier);
                 let echo = icmp::Echo {
-                    identifier: *identifier,
+                    identifier,
                     sequence,
                     cookie,
                 };

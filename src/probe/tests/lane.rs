@@ -13,6 +13,7 @@ use dt_probe::{
 const START: Mono = Mono(SECOND);
 const ECHO: Protocol = Protocol::Echo {
     identifier: 77,
+    identifier_v6: 78,
     payload_bytes: 56,
 };
 
@@ -116,6 +117,7 @@ fn a_configuration_out_of_range_is_refused() {
     for payload_bytes in [0, 15, 1453] {
         let protocol = Protocol::Echo {
             identifier: 1,
+            identifier_v6: 1,
             payload_bytes,
         };
         assert_eq!(refused(config(protocol)), Some(ConfigError::Payload(payload_bytes)));

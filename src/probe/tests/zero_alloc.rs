@@ -145,6 +145,7 @@ fn nothing_is_allocated(protocol: Protocol) {
 fn echo() {
     nothing_is_allocated(Protocol::Echo {
         identifier: 9,
+        identifier_v6: 10,
         payload_bytes: 56,
     });
 }

@@ -35,6 +35,7 @@ fn random(protocol: u8, seed: u64) -> Scenario {
         protocol: match protocol {
             0 => Protocol::Echo {
                 identifier: rng.random(),
+                identifier_v6: rng.random(),
                 payload_bytes: rng.random_range(16..100),
             },
             1 => Protocol::Syn {
