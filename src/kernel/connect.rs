@@ -13,13 +13,20 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::clock::mono;
+use crate::cmsg::Control;
+use crate::mailbox::Mailbox;
 use crate::sys;
 
 /// Events taken by one `epoll_wait`.
 const EVENTS: usize = 64;
-/// `tcpi_rtt` and `tcpi_total_retrans` in `struct tcp_info` [linux/tcp.h], both 32 bits.
+/// `tcpi_state` in `struct tcp_info` [linux/tcp.h], a byte; `tcpi_rtt` and `tcpi_total_retrans`, both 32 bits.
+const TCPI_STATE: usize = 0;
 const TCPI_RTT: usize = 68;
 const TCPI_TOTAL_RETRANS: usize = 100;
+/// States [net/tcp_states.h] in which the handshake isn't complete, or in which that can't be told.
+const TCP_SYN_SENT: u8 = 2;
+const TCP_SYN_RECV: u8 = 3;
+const TCP_CLOSE: u8 = 7;
 
 /// A finished attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +53,7 @@ pub enum ConnectOutcome {
     },
     /// Answered with RST.
     Refused,
-    /// No route, or an ICMP error came back.
+    /// No route, or an ICMP error came back, whatever its type: a port-unreachable too.
     Unreachable,
     /// The attempt couldn't be made, by its errno: `EMFILE` (out of descriptors), `EADDRNOTAVAIL` (out of ports),
     /// `EBUSY` (the table has no room for this key)...
@@ -85,6 +92,8 @@ pub struct Connector {
     epoll: Epoll,
     attempts: Box<[Option<Attempt>]>,
     events: Box<[EpollEvent]>,
+    /// What a socket's error queue is read into.
+    errors: Mailbox,
     in_flight: usize,
 }
 
@@ -100,6 +109,7 @@ impl Connector {
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             attempts: std::iter::repeat_with(|| None).take(capacity).collect(),
             events: vec![EpollEvent::empty(); EVENTS].into_boxed_slice(),
+            errors: Mailbox::new(),
             in_flight: 0,
         })
     }
@@ -144,6 +154,7 @@ impl Connector {
         let kind = Type::STREAM.nonblocking().cloexec();
         let socket = Socket::new(Domain::for_address(destination), kind, Some(Protocol::TCP))?;
         socket.set_linger(Some(Duration::ZERO))?;
+        queue_icmp_errors(&socket, destination.ip())?;
         if let Some(source) = source {
             // The port is chosen by connect(), which needs it free for this destination only.
             sys::set_int(socket.as_fd(), libc::SOL_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)?;
@@ -157,7 +168,8 @@ impl Connector {
         }
         // Now, for a refused socket loses its port.
         let source_port = socket.local_addr()?.as_socket().map_or(0, |address| address.port());
-        // An established socket is writable too, so poll() sees it however early it was.
+        // Level-triggered: poll() sees what has happened already, be it that the socket is established (writable) or that an
+        // ICMP error is queued.
         self.epoll
             .add(&socket, EpollEvent::new(EpollFlags::EPOLLOUT, slot as u64))?;
         Ok(Attempt {
@@ -182,22 +194,23 @@ impl Connector {
             };
             for index in 0..count {
                 let slot = usize::try_from(self.events[index].data()).unwrap_or(usize::MAX);
-                let Some(attempt) = self.attempts.get_mut(slot).and_then(Option::take) else {
+                let Some(place) = self.attempts.get_mut(slot) else {
                     continue;
                 };
-                self.in_flight -= 1;
-                let Attempt {
-                    key,
-                    source_port,
-                    started,
-                    socket,
-                } = attempt;
-                if let Some(result) = outcome(&socket, started) {
-                    report(Connected {
-                        key,
-                        source_port,
+                let Some(attempt) = place.as_ref() else { continue };
+                let ended = match state(attempt, &mut self.errors) {
+                    State::UnderWay => continue,
+                    State::GivenUp => None,
+                    State::Ended(result) => Some(Connected {
+                        key: attempt.key,
+                        source_port: attempt.source_port,
                         result,
-                    });
+                    }),
+                };
+                *place = None;
+                self.in_flight -= 1;
+                if let Some(connected) = ended {
+                    report(connected);
                     reported += 1;
                 }
             }
@@ -227,38 +240,107 @@ impl AsFd for Connector {
     }
 }
 
-/// How an attempt ended. `None` where the kernel gave up sending SYNs (`ETIMEDOUT`): nobody answered, and the probe's
-/// own time-out, if it should be later, is to find that.
-fn outcome(socket: &Socket, started: Mono) -> Option<ConnectOutcome> {
-    let error = socket.take_error().unwrap_or_else(Some);
-    match error.as_ref().map(sys::errno) {
-        // Established and ended by the peer at once: the handshake was complete all the same.
-        None | Some(libc::ECONNRESET | libc::EPIPE) => Some(established(socket, started)),
-        Some(libc::ETIMEDOUT) => None,
-        Some(errno) => Some(ConnectOutcome::of(errno)),
+/// Asks for ICMP errors in the socket's error queue. Its errno alone can't tell a port-unreachable from a RST, and an error
+/// that is back before `connect()` has returned, as from this host's own firewall, sets no errno at all.
+fn queue_icmp_errors(socket: &Socket, destination: IpAddr) -> io::Result<()> {
+    let (level, name) = if destination.to_canonical().is_ipv4() {
+        (libc::SOL_IP, libc::IP_RECVERR)
+    } else {
+        (libc::SOL_IPV6, libc::IPV6_RECVERR)
+    };
+    sys::set_int(socket.as_fd(), level, name, 1)
+}
+
+/// Reads the socket's error queue: whether an ICMP error was in it. The kernel has matched it to the SYN by its ports and
+/// sequence number.
+fn icmp_error(socket: &Socket, errors: &mut Mailbox) -> bool {
+    let count = errors.fill(socket.as_fd(), libc::MSG_ERRQUEUE).unwrap_or(0);
+    (0..count).any(|index| {
+        let error = Control::read(errors.message(index).control).error;
+        error.is_some_and(|error| matches!(error.origin, libc::SO_EE_ORIGIN_ICMP | libc::SO_EE_ORIGIN_ICMP6))
+    })
+}
+
+/// Where an attempt has got to.
+enum State {
+    UnderWay,
+    /// The kernel gave up sending SYNs (`ETIMEDOUT`): nobody answered, and the probe's own time-out, if it should be later,
+    /// is to find that.
+    GivenUp,
+    Ended(ConnectOutcome),
+}
+
+/// Looks at an attempt that epoll has named.
+fn state(attempt: &Attempt, errors: &mut Mailbox) -> State {
+    let Attempt { socket, started, .. } = attempt;
+    let handshake = match Handshake::read(socket, *started) {
+        Ok(handshake) => handshake,
+        Err(error) => return State::Ended(ConnectOutcome::Failed(sys::errno(&error))),
+    };
+    // First, for an ICMP error about a later packet changes nothing about the handshake.
+    if handshake.complete() {
+        return State::Ended(handshake.established());
+    }
+    // Before the errno, which leaving the queue clears.
+    if icmp_error(socket, errors) {
+        return State::Ended(ConnectOutcome::Unreachable);
+    }
+    match socket.take_error().unwrap_or_else(Some).as_ref().map(sys::errno) {
+        // Established and ended by the peer at once: the handshake was complete all the same. Its figures may be newer than
+        // those read above.
+        Some(libc::ECONNRESET | libc::EPIPE) => State::Ended(match Handshake::read(socket, *started) {
+            Ok(handshake) => handshake.established(),
+            Err(error) => ConnectOutcome::Failed(sys::errno(&error)),
+        }),
+        Some(libc::ETIMEDOUT) => State::GivenUp,
+        Some(errno) => State::Ended(ConnectOutcome::of(errno)),
+        // Closed without an error: it would be named for ever.
+        None if handshake.state == TCP_CLOSE => State::GivenUp,
+        None => State::UnderWay,
     }
 }
 
-fn established(socket: &Socket, started: Mono) -> ConnectOutcome {
-    let user_rtt_ns = mono().since(started);
-    let mut info = [0; TCPI_TOTAL_RETRANS + 4];
-    let length = match sys::get_option(socket.as_fd(), libc::SOL_TCP, libc::TCP_INFO, &mut info) {
-        Ok(length) => length,
-        Err(error) => return ConnectOutcome::Failed(sys::errno(&error)),
-    };
-    let field = |at: usize| {
-        info[..length]
-            .get(at..)?
-            .first_chunk()
-            .map(|value| u32::from_ne_bytes(*value))
-    };
-    match (field(TCPI_RTT), field(TCPI_TOTAL_RETRANS)) {
-        (Some(micros), Some(retransmissions)) => ConnectOutcome::Established {
-            rtt_ns: u64::from(micros) * 1_000,
-            user_rtt_ns,
-            retransmitted: retransmissions > 0,
-        },
-        // No Linux that this can run on is that old.
-        _ => ConnectOutcome::Failed(libc::ENOPROTOOPT),
+/// What `TCP_INFO` says of the handshake.
+#[derive(Clone, Copy, Debug)]
+struct Handshake {
+    state: u8,
+    rtt_ns: u64,
+    user_rtt_ns: u64,
+    retransmitted: bool,
+}
+
+impl Handshake {
+    fn read(socket: &Socket, started: Mono) -> io::Result<Handshake> {
+        let user_rtt_ns = mono().since(started);
+        let mut info = [0; TCPI_TOTAL_RETRANS + 4];
+        let length = sys::get_option(socket.as_fd(), libc::SOL_TCP, libc::TCP_INFO, &mut info)?;
+        let field = |at: usize| {
+            info[..length]
+                .get(at..)?
+                .first_chunk()
+                .map(|value| u32::from_ne_bytes(*value))
+        };
+        match (field(TCPI_RTT), field(TCPI_TOTAL_RETRANS)) {
+            (Some(micros), Some(retransmissions)) => Ok(Handshake {
+                state: info[TCPI_STATE],
+                rtt_ns: u64::from(micros) * 1_000,
+                user_rtt_ns,
+                retransmitted: retransmissions > 0,
+            }),
+            // No Linux that this can run on is that old.
+            _ => Err(io::Error::from_raw_os_error(libc::ENOPROTOOPT)),
+        }
+    }
+
+    fn complete(&self) -> bool {
+        !matches!(self.state, TCP_SYN_SENT | TCP_SYN_RECV | TCP_CLOSE)
+    }
+
+    fn established(self) -> ConnectOutcome {
+        ConnectOutcome::Established {
+            rtt_ns: self.rtt_ns,
+            user_rtt_ns: self.user_rtt_ns,
+            retransmitted: self.retransmitted,
+        }
     }
 }

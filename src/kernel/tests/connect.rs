@@ -82,33 +82,109 @@ fn a_closed_port_is_refused() {
     }
 }
 
+/// Addresses that have no route, and a wire at whose other end nobody is: this host's own stack says so after some seconds.
 #[test]
-fn no_route_and_icmp_errors_are_unreachable() {
-    in_namespace(|| {
-        shell("ip route add unreachable 203.0.113.1");
-        let mut connector = Connector::new(4).unwrap();
-        for to in ["203.0.113.1:80", "198.51.100.1:80"] {
+fn no_route_and_no_neighbour_are_unreachable() {
+    for (family, refused, no_route, wire, neighbour) in [
+        (Family::V4, "203.0.113.1", "198.51.100.1", "192.0.2.1/24", "192.0.2.77"),
+        (
+            Family::V6,
+            "2001:db8:2::1",
+            "2001:db8:1::1",
+            "2001:db8::1/64 nodad",
+            "2001:db8::77",
+        ),
+    ] {
+        in_namespace(|| {
+            shell(&format!("ip route add unreachable {refused}"));
+            let mut connector = Connector::new(4).unwrap();
+            for to in [refused, no_route] {
+                assert_eq!(
+                    result(&mut connector, 1, to_port(to, 80)),
+                    ConnectOutcome::Unreachable,
+                    "{to}"
+                );
+            }
+            shell("ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up");
+            shell(&format!("ip addr add {wire} dev v0"));
             assert_eq!(
-                result(&mut connector, 1, to.parse().unwrap()),
+                result(&mut connector, 2, to_port(neighbour, 80)),
                 ConnectOutcome::Unreachable,
-                "{to}"
+                "no such neighbour, {family}"
             );
+        });
+    }
+}
+
+fn to_port(address: &str, port: u16) -> SocketAddr {
+    SocketAddr::new(address.parse().unwrap(), port)
+}
+
+/// Each way in which a firewall says no, and what it is told as: Linux itself makes `ECONNREFUSED` of the second.
+const REJECTIONS: [(&str, ConnectOutcome); 5] = [
+    ("icmpx type no-route", ConnectOutcome::Unreachable),
+    ("icmpx type port-unreachable", ConnectOutcome::Unreachable),
+    ("icmpx type host-unreachable", ConnectOutcome::Unreachable),
+    ("icmpx type admin-prohibited", ConnectOutcome::Unreachable),
+    ("tcp reset", ConnectOutcome::Refused),
+];
+
+/// All of [`REJECTIONS`], on ports from 81 on, of the SYNs for which `only` says so; the others vanish.
+fn rejected(hook: &str, only: &str, to: &str) {
+    in_namespace(|| {
+        for (port, (rejection, expected)) in (81..).zip(REJECTIONS) {
+            let rules = [
+                format!("tcp dport {port} {only} reject with {rejection}"),
+                format!("tcp dport {port} drop"),
+            ];
+            shell("nft flush ruleset");
+            firewall(hook, &rules.each_ref().map(String::as_str));
+            let mut connector = Connector::new(4).unwrap();
+            assert_eq!(
+                result(&mut connector, 3, to_port(to, port)),
+                expected,
+                "{rejection} at {hook} from {to}"
+            );
+            assert_eq!(connector.in_flight(), 0);
         }
-        shell(
-            "ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up; ip addr add 192.0.2.1/24 dev v0",
-        );
-        assert_eq!(
-            result(&mut connector, 2, "192.0.2.77:80".parse().unwrap()),
-            ConnectOutcome::Unreachable,
-            "no such neighbour"
-        );
-        // The error is back while connect() still holds the socket, where the kernel ignores it; that to the SYN sent again isn't.
-        firewall("input", &["tcp dport 81 reject with icmpx type host-unreachable"]);
-        assert_eq!(
-            result(&mut connector, 3, "127.0.0.1:81".parse().unwrap()),
-            ConnectOutcome::Unreachable
-        );
     });
+}
+
+/// The answer is back while `connect()` still holds the socket, and there is no second one.
+#[test]
+fn a_rejection_within_connect_is_told() {
+    for to in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
+        for hook in ["input", "output"] {
+            rejected(hook, "numgen inc mod 1000 == 0", to);
+        }
+    }
+}
+
+/// The first SYN vanishes; that sent again by the kernel's timer is answered while nobody holds the socket.
+#[test]
+fn a_rejection_after_connect_is_told() {
+    for to in ["127.0.0.1", "::1"] {
+        rejected("input", "numgen inc mod 1000 == 1", to);
+    }
+}
+
+/// The packet that completes the handshake, and the RST that ends it, may be rejected as well: the peer had answered.
+#[test]
+fn an_icmp_error_after_the_handshake_changes_nothing() {
+    for family in BOTH {
+        in_namespace(|| {
+            let listener = listener(family);
+            firewall(
+                "input",
+                &["tcp flags & (syn | ack) == ack reject with icmpx type host-unreachable"],
+            );
+            let mut connector = Connector::new(4).unwrap();
+            assert!(matches!(
+                result(&mut connector, 1, listener.local_addr().unwrap()),
+                ConnectOutcome::Established { .. }
+            ));
+        });
+    }
 }
 
 #[test]
