@@ -1,0 +1,116 @@
+//! `dt demo`: the whole mesh on this machine, with and without the privilege for raw sockets.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::Duration;
+
+use distributed_trace_tests::error::Result;
+use distributed_trace_tests::process::{Process, dt};
+use serde_json::Value;
+
+/// Agents of the demo, and so 30 ordered pairs.
+const PAIRS: usize = 6 * 5;
+
+/// Starts the demo on a free port; the address of the page is in what it prints.
+fn start(mut command: Command) -> Result<(Process, String)> {
+    command.args(["demo", "--http", "127.0.0.1:0"]);
+    let mut demo = Process::spawn("demo", &mut command)?;
+    let address = demo.wait_for("the page's address", |demo| {
+        let text = demo.stdout()?;
+        let after = text.split_once("http://").map(|(_, after)| after);
+        Ok(after.and_then(|after| Some(after.split_once('\n')?.0.to_owned())))
+    })?;
+    Ok((demo, address))
+}
+
+fn get(address: &str, path: &str) -> Result<(String, String)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    Ok((head.to_owned(), body.to_owned()))
+}
+
+fn pairs(address: &str) -> Result<Vec<Value>> {
+    let (head, body) = get(address, "/api/v1/pairs")?;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    Ok(serde_json::from_str(&body)?)
+}
+
+fn of<'a>(pairs: &'a [Value], probe: &str) -> Vec<&'a Value> {
+    pairs.iter().filter(|pair| pair["probe"] == probe).collect()
+}
+
+#[test]
+fn every_pair_and_kind_has_numbers_from_the_first_answer() -> Result {
+    let (demo, address) = start(Command::new(dt()?))?;
+    let pairs = pairs(&address)?;
+    for probe in ["icmp", "tcp", "grpc"] {
+        let pairs = of(&pairs, probe);
+        assert_eq!(pairs.len(), PAIRS, "{probe}");
+        for pair in pairs {
+            assert!(pair["sent"].as_u64() >= Some(1), "{pair}");
+            assert_ne!(pair["src_node"], pair["dst_node"]);
+        }
+    }
+    let stamped = of(&pairs, "icmp");
+    assert!(
+        stamped
+            .iter()
+            .all(|pair| pair["timestamp_tx"] == "kernel" && pair["timestamp_rx"] == "kernel")
+    );
+    assert!(of(&pairs, "tcp").iter().all(|pair| pair["method"] == "syn"));
+    let (head, page) = get(&address, "/")?;
+    assert!(
+        head.to_ascii_lowercase()
+            .contains("content-security-policy: default-src 'self'"),
+        "{head}"
+    );
+    assert!(page.contains(r#"<link rel="alternate" type="application/json" href="/api/v1/pairs">"#));
+    demo.terminate()?.expect_code(0)?;
+    Ok(())
+}
+
+#[test]
+fn without_the_privilege_it_measures_what_it_can_and_says_what_to_do() -> Result {
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"])
+        .arg(dt()?);
+    let (demo, address) = start(command)?;
+    let pairs = pairs(&address)?;
+    assert_eq!(of(&pairs, "icmp").len(), 0);
+    let tcp = of(&pairs, "tcp");
+    assert_eq!((tcp.len(), of(&pairs, "grpc").len()), (PAIRS, PAIRS));
+    assert!(
+        tcp.iter()
+            .all(|pair| pair["method"] == "connect" && pair["timestamp_tx"] == "kernel")
+    );
+    let said = demo.stdout()?;
+    for word in ["CAP_NET_RAW", "ping_group_range", "connect()"] {
+        assert!(said.contains(word), "{word} is missing:\n{said}");
+    }
+    demo.terminate()?.expect_code(0)?;
+    Ok(())
+}
+
+#[test]
+fn a_port_in_use_and_an_outside_address_are_refused() -> Result {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let address = taken.local_addr()?.to_string();
+    let refused = Process::run("demo", Command::new(dt()?).args(["demo", "--http", &address]))?.expect_code(1)?;
+    assert!(
+        refused.stderr.contains(&address) && refused.stderr.contains("--http"),
+        "{}",
+        refused.stderr
+    );
+    let outside = Process::run("demo", Command::new(dt()?).args(["demo", "--http", "0.0.0.0:8080"]))?.expect_code(2)?;
+    assert!(outside.stderr.contains("this machine only"), "{}", outside.stderr);
+    Ok(())
+}
