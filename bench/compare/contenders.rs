@@ -9,9 +9,8 @@ use dt_bench::exchange::{Exchange, Probes, target};
 use dt_bench::reference::{Listener, Mode, Reference};
 use dt_bench::{Failure, Result, doing};
 
-const BATCH: usize = 64;
-/// Turns of the loop before its clock starts, as the reference's.
-const WARM_UP: u32 = 4_096 / BATCH as u32;
+/// Probes of the loop before its clock starts, as the reference's.
+const WARM_UP: usize = 4_096;
 
 /// One way to probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +81,7 @@ pub(crate) struct Place {
     dt: PathBuf,
     targets: u32,
     probes: u32,
+    batch: usize,
     names: String,
     // Before the reference, whose program it runs.
     listener: Listener,
@@ -89,12 +89,13 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    pub(crate) fn prepare(dt: PathBuf, targets: u32, probes: u32) -> Result<Place> {
+    pub(crate) fn prepare(dt: PathBuf, targets: u32, probes: u32, batch: usize) -> Result<Place> {
         let reference = Reference::compile()?;
         Ok(Place {
             dt,
             targets,
             probes,
+            batch,
             names: (0..targets).map(|number| format!("{}\n", target(number))).collect(),
             listener: reference.listen()?,
             reference,
@@ -117,7 +118,7 @@ impl Place {
 
     fn reference(&self, mode: Mode) -> Result<Cost> {
         let port = self.listener.port();
-        let ran = self.reference.run(mode, BATCH, self.probes, self.targets, port)?;
+        let ran = self.reference.run(mode, self.batch, self.probes, self.targets, port)?;
         let used = Usage {
             user_ns: ran.user_ns,
             system_ns: ran.system_ns,
@@ -133,18 +134,18 @@ impl Place {
             Kind::Connect => Probes::Connect(port),
         };
         let mut exchange = Exchange::new(probes, self.targets)?;
-        for _ in 0..WARM_UP {
-            exchange.turn(BATCH)?;
+        for _ in 0..WARM_UP / self.batch {
+            exchange.turn(self.batch)?;
         }
         let began = thread_time();
-        let turns = self.all().div_ceil(BATCH as u64);
+        let turns = self.all().div_ceil(self.batch as u64);
         for _ in 0..turns {
-            exchange.turn(BATCH)?;
+            exchange.turn(self.batch)?;
         }
         let used = thread_time() - began;
         Ok(Cost {
             user: None,
-            total: used.as_secs_f64() * 1e6 / (turns * BATCH as u64) as f64,
+            total: used.as_secs_f64() * 1e6 / (turns * self.batch as u64) as f64,
         })
     }
 

@@ -32,10 +32,10 @@ fn run() -> Result {
     };
     let dt = options.program()?;
     namespace::enter()?;
-    let place = Place::prepare(dt, options.targets, options.probes)?;
+    let place = Place::prepare(dt, options.targets, options.probes, options.batch)?;
     println!(
-        "CPU us per probe, user and system: {} loopback targets, {} probes to each, median of {} rounds",
-        options.targets, options.probes, options.rounds
+        "CPU us per probe, user and system: {} loopback targets, {} probes to each, batches of {} in the loops, median of {} rounds",
+        options.targets, options.probes, options.batch, options.rounds
     );
     for (kind, contenders) in Contender::all() {
         let mut table = Table::new(kind, contenders);

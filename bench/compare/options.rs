@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use dt_bench::{Failure, Result, doing};
 
 pub(crate) const HELP: &str = "\
-compare [--rounds N] [--targets N] [--probes N] [--dt PATH]
+compare [--rounds N] [--targets N] [--probes N] [--batch N] [--dt PATH]
   --rounds N   rounds of all contenders, 1 to 1000 [default: 7]
   --targets N  loopback addresses, 1 to 60000 [default: 1000]
   --probes N   probes to each of them, 1 to 10000; fping stops at 65535 in all [default: 50]
+  --batch N    probes by one system call in the loops, 1 to 64; dt ping and fping go their own way [default: 64]
   --dt PATH    the program dt [default: the one beside this program]";
 
 /// What to compare, and how long.
@@ -16,6 +17,7 @@ pub(crate) struct Options {
     pub(crate) rounds: u32,
     pub(crate) targets: u32,
     pub(crate) probes: u32,
+    pub(crate) batch: usize,
     dt: Option<PathBuf>,
 }
 
@@ -26,6 +28,7 @@ impl Options {
             rounds: 7,
             targets: 1_000,
             probes: 50,
+            batch: 64,
             dt: None,
         };
         while let Some(word) = words.next() {
@@ -43,6 +46,7 @@ impl Options {
                 "--rounds" => options.rounds = number(1_000)?,
                 "--targets" => options.targets = number(60_000)?,
                 "--probes" => options.probes = number(10_000)?,
+                "--batch" => options.batch = number(64)? as usize,
                 "--dt" => options.dt = Some(PathBuf::from(value)),
                 _ => return Err(Failure(format!("{word}: unknown option\n{HELP}"))),
             }
