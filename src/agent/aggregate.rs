@@ -1,9 +1,12 @@
 //! From events to the summaries of a window: which target is which pair, and what its probes came to.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::num::NonZero;
 use std::sync::Arc;
 
-use dt_probe::{Accumulator, Clock, Event, ProbeKind, TargetId, Wall, What, Window, WindowTable};
-use dt_record::{Flow, Pair, Recorder, Summary};
+use dt_probe::{Accumulator, Clock, Event, Fate, ProbeKind, TargetId, Wall, What, Window, WindowTable};
+use dt_record::{Counts, Flow, Pair, Recorder, Summary};
 
 use crate::status::LastWindow;
 
@@ -25,9 +28,20 @@ struct Table {
 struct Row {
     pair: Arc<Pair>,
     leaving: bool,
+    /// The prober has done with it although it isn't leaving: it refused the target.
+    gone: bool,
     /// Whether a first probe was decided.
     seen: bool,
-    last: Option<LastWindow>,
+    last: Option<Last>,
+}
+
+/// What is kept of the last closed window, small: there is one for each target.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    fates: [u32; Fate::ALL.len()],
+    p50_ns: Option<NonZero<u64>>,
+    p99_ns: Option<NonZero<u64>>,
+    clocks: (Clock, Clock),
 }
 
 /// All targets of all kinds, and the window that is open.
@@ -36,6 +50,8 @@ pub(crate) struct Aggregate {
     tables: [Table; ProbeKind::ALL.len()],
     recorder: Recorder,
     window: Window,
+    /// The one that was closed last.
+    closed: Window,
     width_ms: u64,
     /// The host's receive drops until this window began.
     drops_before: u64,
@@ -58,6 +74,7 @@ impl Aggregate {
             tables: clocks.map(table),
             recorder: Recorder::new(),
             window: Window::containing(now, width_ms),
+            closed: Window::containing(now, width_ms),
             width_ms,
             drops_before: 0,
             unseen: 0,
@@ -76,6 +93,7 @@ impl Aggregate {
         table.rows[id.0 as usize] = Some(Row {
             pair,
             leaving: false,
+            gone: false,
             seen: false,
             last: None,
         });
@@ -85,12 +103,18 @@ impl Aggregate {
 
     /// The target is to be probed no more. It keeps its place until its last probe is decided.
     pub(crate) fn leave(&mut self, kind: ProbeKind, id: TargetId) {
-        let row = self.tables[kind as usize].rows.get_mut(id.0 as usize);
-        if let Some(row) = row.and_then(Option::as_mut)
-            && !row.leaving
-        {
-            row.leaving = true;
-            self.unseen -= usize::from(!row.seen);
+        let Table { rows, free, .. } = &mut self.tables[kind as usize];
+        let Some(place) = rows.get_mut(id.0 as usize) else {
+            return;
+        };
+        let Some(row) = place.as_mut().filter(|row| !row.leaving) else {
+            return;
+        };
+        row.leaving = true;
+        self.unseen -= usize::from(!row.seen);
+        if row.gone {
+            *place = None;
+            free.push(id);
         }
     }
 
@@ -117,9 +141,9 @@ impl Aggregate {
         self.viewed = true;
     }
 
-    /// Whether every target has had a probe decided.
-    pub(crate) fn is_first_round_done(&self) -> bool {
-        self.viewed && self.unseen == 0
+    /// Whether every target has had a probe decided, or none may be sent.
+    pub(crate) fn is_first_round_done(&self, switched_off: bool) -> bool {
+        self.viewed && (self.unseen == 0 || switched_off)
     }
 
     /// Whether `now` is outside the open window: after its end, or before its start when the clock was set back.
@@ -139,6 +163,7 @@ impl Aggregate {
         self.drops_before = drops;
         let (window, recorder) = (self.window, &mut self.recorder);
         for table in &mut self.tables {
+            let mut left = table.left(window, recorder);
             let Table {
                 windows,
                 rows,
@@ -149,30 +174,103 @@ impl Aggregate {
                 let Some(place) = rows.get_mut(id.0 as usize) else {
                     return;
                 };
-                let Some(row) = place else { return };
-                // Who has left and was not probed since is no longer known.
-                if !row.leaving || sums.counts().sent() > 0 {
-                    let summary = summarize(row, sums, window, receive_drops, *clocks, recorder);
-                    row.last = Some(LastWindow::of(&summary));
-                    take(summary);
+                let Some(row) = place.as_mut().filter(|row| !row.leaving) else {
+                    if gone {
+                        *place = None;
+                        free.push(id);
+                    }
+                    return;
+                };
+                row.gone = gone;
+                let mut summary = summarize(row, sums, window, receive_drops, *clocks, recorder);
+                row.last = Some(Last::of(&summary));
+                // One record for a pair and window, also where its probing was begun anew within it.
+                if let Some(mut before) = left.remove(row.pair.destination.node.as_str()) {
+                    before.pair = Arc::clone(&summary.pair);
+                    summary.merge(before);
                 }
-                if gone {
-                    *place = None;
-                    free.push(id);
-                }
+                take(summary);
             });
+            for mut summary in left.into_values() {
+                summary.receive_drops = receive_drops;
+                take(summary);
+            }
         }
+        self.closed = window;
         self.window = next;
     }
 
     /// The last closed window of a target.
     pub(crate) fn last(&self, kind: ProbeKind, id: TargetId) -> Option<LastWindow> {
-        self.tables[kind as usize]
-            .rows
-            .get(id.0 as usize)?
-            .as_ref()?
-            .last
-            .clone()
+        let row = self.tables[kind as usize].rows.get(id.0 as usize)?.as_ref()?;
+        Some(row.last?.shown(&row.pair, self.closed))
+    }
+}
+
+impl Table {
+    /// What was decided in the window for targets that are leaving, by node. A leaver that nothing was decided for is
+    /// known no longer.
+    fn left(&self, window: Window, recorder: &mut Recorder) -> HashMap<String, Summary> {
+        let mut left: HashMap<String, Summary> = HashMap::new();
+        let rows = (0..).map(TargetId).zip(&self.rows);
+        for (id, row) in rows.filter_map(|(id, row)| Some((id, row.as_ref().filter(|row| row.leaving)?))) {
+            let Some(sums) = self.windows.get(id).filter(|sums| sums.counts().sent() > 0) else {
+                continue;
+            };
+            let summary = summarize(row, sums, window, 0, self.clocks, recorder);
+            match left.entry(row.pair.destination.node.clone()) {
+                Entry::Vacant(place) => {
+                    place.insert(summary);
+                }
+                // Moved more than once within the window.
+                Entry::Occupied(mut place) => {
+                    let pair = Arc::clone(&place.get().pair);
+                    place.get_mut().merge(Summary { pair, ..summary });
+                }
+            }
+        }
+        left
+    }
+}
+
+impl Last {
+    fn of(summary: &Summary) -> Last {
+        let small = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        let counts = &summary.counts;
+        let Counts {
+            received,
+            lost,
+            refused,
+            unreachable,
+            send_error,
+            ..
+        } = *counts;
+        Last {
+            fates: [received, lost, refused, unreachable, send_error].map(small),
+            p50_ns: summary.rtt.quantile(0.5).and_then(NonZero::new),
+            p99_ns: summary.rtt.quantile(0.99).and_then(NonZero::new),
+            clocks: (summary.timestamp_tx, summary.timestamp_rx),
+        }
+    }
+
+    fn shown(self, pair: &Pair, window: Window) -> LastWindow {
+        let [received, lost, refused, unreachable, send_error] = self.fates.map(u64::from);
+        LastWindow {
+            probe: pair.probe.as_str(),
+            method: pair.method.as_str(),
+            window_start_ms: window.start_ms,
+            window_end_ms: window.end_ms,
+            sent: received + lost + refused + unreachable + send_error,
+            received,
+            lost,
+            refused,
+            unreachable,
+            send_error,
+            rtt_p50_ns: self.p50_ns.map(NonZero::get),
+            rtt_p99_ns: self.p99_ns.map(NonZero::get),
+            timestamp_tx: self.clocks.0.as_str(),
+            timestamp_rx: self.clocks.1.as_str(),
+        }
     }
 }
 

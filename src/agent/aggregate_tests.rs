@@ -89,7 +89,11 @@ fn a_leaver_is_recorded_until_its_last_probe_and_its_id_is_given_again() {
         "still a's until the window closes"
     );
     let all = close(&mut aggregate, 10_000, 0);
-    assert_eq!(all.iter().map(|s| s.counts.lost).collect::<Vec<_>>(), [1, 0]);
+    let lost: Vec<_> = all
+        .iter()
+        .map(|s| (s.pair.destination.node.as_str(), s.counts.lost))
+        .collect();
+    assert_eq!(lost, [("b", 0), ("a", 1)]);
     assert_eq!(aggregate.add(ProbeKind::Icmp, pair("c")), a);
 }
 
@@ -99,6 +103,34 @@ fn a_leaver_that_was_not_probed_since_has_no_summary() {
     let a = aggregate.add(ProbeKind::Tcp, pair("a"));
     aggregate.leave(ProbeKind::Tcp, a);
     assert!(close(&mut aggregate, 10_000, 0).is_empty());
+}
+
+#[test]
+fn a_pair_begun_anew_within_a_window_has_one_summary() {
+    let mut aggregate = aggregate(0);
+    let a = aggregate.add(ProbeKind::Icmp, pair("a"));
+    aggregate.apply(ProbeKind::Icmp, &received(a));
+    aggregate.leave(ProbeKind::Icmp, a);
+    let again = aggregate.add(ProbeKind::Icmp, pair("a"));
+    aggregate.apply(ProbeKind::Icmp, &received(again));
+    aggregate.apply(ProbeKind::Icmp, &event(a, What::Failed(Fate::Lost)));
+    aggregate.apply(ProbeKind::Icmp, &event(a, What::Gone));
+    let all = close(&mut aggregate, 10_000, 5);
+    let counts: Vec<_> = all
+        .iter()
+        .map(|s| (s.counts.received, s.counts.lost, s.receive_drops))
+        .collect();
+    assert_eq!(counts, [(2, 1, 5)]);
+}
+
+#[test]
+fn an_id_that_a_peer_still_holds_is_nobody_elses() {
+    let mut aggregate = aggregate(0);
+    let a = aggregate.add(ProbeKind::Icmp, pair("a"));
+    // Refused by the prober, while the peer is still on the pinglist.
+    aggregate.apply(ProbeKind::Icmp, &event(a, What::Gone));
+    close(&mut aggregate, 10_000, 0);
+    assert_ne!(aggregate.add(ProbeKind::Icmp, pair("b")), a);
 }
 
 #[test]
@@ -118,19 +150,19 @@ fn a_stall_widens_the_window_and_a_step_does_not() {
 fn the_first_round_is_done_when_each_target_had_a_fate() {
     let mut aggregate = aggregate(0);
     assert!(
-        !aggregate.is_first_round_done(),
+        !aggregate.is_first_round_done(false),
         "nobody has said that there are no peers"
     );
     aggregate.view_taken();
-    assert!(aggregate.is_first_round_done());
+    assert!(aggregate.is_first_round_done(false));
     let a = aggregate.add(ProbeKind::Icmp, pair("a"));
     let b = aggregate.add(ProbeKind::Grpc, pair("b"));
     aggregate.apply(ProbeKind::Icmp, &event(a, What::Skipped(1)));
-    assert!(!aggregate.is_first_round_done());
+    assert!(!aggregate.is_first_round_done(false));
     aggregate.apply(ProbeKind::Icmp, &received(a));
     aggregate.apply(ProbeKind::Icmp, &received(a));
-    assert!(!aggregate.is_first_round_done());
+    assert!(!aggregate.is_first_round_done(false));
     aggregate.leave(ProbeKind::Grpc, b);
     aggregate.apply(ProbeKind::Grpc, &event(b, What::Gone));
-    assert!(aggregate.is_first_round_done());
+    assert!(aggregate.is_first_round_done(false));
 }

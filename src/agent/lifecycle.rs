@@ -133,6 +133,7 @@ impl Agent {
         let shared = Arc::new(Shared::default());
         let _ = shared.thread.set(Arc::clone(probers.stats()));
         shared.totals.probing.store(1, Relaxed);
+        shared.totals.stretch_milli.store(1000, Relaxed);
         for kind in ProbeKind::ALL {
             shared
                 .totals
@@ -243,16 +244,23 @@ impl Agent {
         let _ = self.control.send(Control::Toggle).await;
     }
 
-    /// Runs until `shutdown`, then ends in order; `toggle` is told each SIGUSR1.
-    pub async fn run(self, shutdown: impl Future<Output = ()>, mut toggle: mpsc::Receiver<()>) {
+    /// Runs until `shutdown`, then ends in order; `toggle` is told each SIGUSR1. False where the agent ended of itself,
+    /// which it never should: better to be restarted than to answer for a node that probes nothing.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>, mut toggle: mpsc::Receiver<()>) -> bool {
         tokio::pin!(shutdown);
-        loop {
+        let sound = loop {
             tokio::select! {
-                () = &mut shutdown => break,
+                () = &mut shutdown => break true,
                 Some(()) = toggle.recv() => self.toggle().await,
+                ended = &mut self.mesh => {
+                    tracing::error!(error = ?ended.err().map(|e| e.to_string()), "the mesh task has ended");
+                    self.mesh = tokio::spawn(async { 0 });
+                    break false;
+                }
             }
-        }
+        };
         self.shut_down().await;
+        sound
     }
 
     /// The orderly end, within 5 s whatever is down: deregister while still answering, stop sending, wait for what is

@@ -20,7 +20,7 @@ use crate::aggregate::Aggregate;
 use crate::config::{AgentConfig, Membership, stretch};
 use crate::peers::{Peer, Peers};
 use crate::probers::{self, Probers};
-use crate::resolve::{Resolved, Resolver};
+use crate::resolve::{Resolved, Resolver, is_one_host};
 use crate::status::{PeerStatus, Shared};
 
 /// How often the report ring is emptied: far more often than it fills, and seldom enough to cost nothing.
@@ -152,6 +152,7 @@ impl Mesh {
         let totals = &self.shared.totals;
         totals.members.store(view.members.len() as u64, Relaxed);
         totals.peers.store(self.peers.len() as u64, Relaxed);
+        totals.unresolved.store(self.peers.unresolved() as u64, Relaxed);
         if added + removed > 0 {
             tracing::info!(
                 members = view.members.len(),
@@ -200,6 +201,11 @@ impl Mesh {
             if known.swap(nanos(period), Relaxed) != nanos(period) {
                 self.probers.set_period(kind, period);
             }
+            // The cap is shared out as the schedule needs it, so that all kinds together keep to it, also when one
+            // catches up.
+            let share = period_share(peers, period, stretch.rate());
+            self.probers
+                .set_rate(kind, (f64::from(self.config.max_rate) * share).ceil().max(1.0) as u32);
         }
     }
 
@@ -210,6 +216,12 @@ impl Mesh {
             self.resolver.ask(peer.member.address.clone());
             return;
         };
+        if !is_one_host(ip) {
+            let problem = format!("{ip}: no single host's address");
+            tracing::warn!(node, %problem, "a peer can't be probed");
+            peer.problem = Some(problem);
+            return;
+        }
         let source = dt_kernel::route::source_for(ip).ok();
         peer.source = source;
         let destination = Arc::new(Endpoint {
@@ -310,6 +322,7 @@ impl Mesh {
 
     /// A name was looked up: start with it, or move to where it points now.
     fn take_answer(&mut self, answer: Resolved) {
+        self.resolver.answered(&answer.host);
         for node in self.peers.nodes_at(&answer.host) {
             let Some(peer) = self.peers.get_mut(&node) else {
                 continue;
@@ -332,8 +345,10 @@ impl Mesh {
                 }
             }
         }
-        let unresolved = self.peers.iter().filter(|peer| peer.ip.is_none()).count();
-        self.shared.totals.unresolved.store(unresolved as u64, Relaxed);
+        self.shared
+            .totals
+            .unresolved
+            .store(self.peers.unresolved() as u64, Relaxed);
         self.look_for_first_round();
     }
 
@@ -360,8 +375,13 @@ impl Mesh {
         self.look_for_first_round();
     }
 
+    /// A round in which nothing may be sent is done, too: the kill switch is no reason to hold up a roll-out.
     fn look_for_first_round(&self) {
-        if !self.shared.readiness.is_first_round_done() && self.aggregate.is_first_round_done() {
+        if self.shared.readiness.is_first_round_done() {
+            return;
+        }
+        let off = self.shared.totals.probing.load(Relaxed) == 0;
+        if self.aggregate.is_first_round_done(off) && self.peers.are_looked_up() {
             self.shared.readiness.first_round_done();
         }
     }
@@ -459,5 +479,14 @@ fn unspecified(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    }
+}
+
+/// The part of all probes (`rate` per second) that a kind with this period has.
+fn period_share(peers: usize, period: Duration, rate: f64) -> f64 {
+    if rate > 0.0 {
+        (peers as f64 / period.as_secs_f64() / rate).clamp(0.0, 1.0)
+    } else {
+        1.0
     }
 }

@@ -12,6 +12,7 @@ use dt_probe::time::SECOND;
 use dt_probe::{Fate, ProbeKind};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeMetric, text};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
@@ -94,6 +95,15 @@ impl Page<'_> {
 
     pub(crate) fn gauge(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
         self.gauges(name, help, [(&[][..], value)])
+    }
+
+    /// One histogram: the sum and number of its values, and how many fell into each class (its upper bound, and the
+    /// values in it and in no class before).
+    fn histogram(&mut self, name: &str, help: &str, sum: f64, count: u64, classes: &[(f64, u64)]) -> fmt::Result {
+        let mut family = self
+            .encoder
+            .encode_descriptor(name, help, None, MetricType::Histogram)?;
+        family.encode_histogram::<[(&str, &str); 0]>(sum, count, classes, None)
     }
 
     /// One family; none at all where it has no series.
@@ -259,30 +269,17 @@ fn probe_thread(page: &mut Page<'_>, thread: &ThreadStats) -> fmt::Result {
         "Turns left out: the mesh task had fallen behind",
         get(&thread.stalled),
     )?;
+    // What is beyond the last bound is in the count alone.
+    let bounds = LATENESS_BOUNDS.iter().map(|bound| *bound as f64 / SECOND as f64);
+    let classes: Vec<(f64, u64)> = bounds.zip(thread.lateness.iter().map(get)).collect();
+    let count = thread.lateness.iter().map(get).sum();
     let late = get(&thread.lateness_sum) as f64 / SECOND as f64;
-    page.counters(
+    page.histogram(
         "probe_thread_late_seconds",
-        "All lateness of its turns together",
-        [(&[][..], late)],
-    )?;
-    let bounds: Vec<String> = LATENESS_BOUNDS
-        .iter()
-        .map(|bound| (*bound as f64 / SECOND as f64).to_string())
-        .chain(["+Inf".to_owned()])
-        .collect();
-    let mut below = 0;
-    let classes: Vec<_> = bounds
-        .iter()
-        .zip(&thread.lateness)
-        .map(|(bound, count)| {
-            below += get(count);
-            ([("le", bound.as_str())], below)
-        })
-        .collect();
-    page.counters(
-        "probe_thread_late_turns",
-        "Turns that began at most this late, in seconds",
-        classes.iter().map(|(labels, value)| (&labels[..], *value)),
+        "How late its turns began",
+        late,
+        count,
+        &classes,
     )?;
     let lanes: Vec<_> = thread
         .lanes

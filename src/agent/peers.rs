@@ -39,6 +39,8 @@ impl Peer {
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
     all: HashMap<String, Peer>,
+    /// The nodes registered by a name, by that name.
+    by_host: HashMap<String, Vec<String>>,
 }
 
 /// What an update of the pinglist amounts to.
@@ -64,14 +66,26 @@ impl Peers {
                     peer
                 }
                 changed => {
+                    let mut peer = Peer::new(Arc::clone(member));
+                    // A look-up that was good is still good under another label.
+                    if let Some(old) = changed.as_ref().filter(|old| old.member.address == member.address) {
+                        peer.ip = old.ip;
+                    }
                     change.removed.extend(changed);
                     change.added.push(member.key().to_owned());
-                    Peer::new(Arc::clone(member))
+                    peer
                 }
             };
             self.all.insert(member.key().to_owned(), peer);
         }
         change.removed.extend(old.into_values());
+        self.by_host.clear();
+        for (node, peer) in &self.all {
+            let host = &peer.member.address;
+            if host.parse::<IpAddr>().is_err() {
+                self.by_host.entry(host.clone()).or_default().push(node.clone());
+            }
+        }
         change
     }
 
@@ -93,32 +107,33 @@ impl Peers {
 
     /// The registered names of hosts that aren't addresses, each once.
     pub(crate) fn host_names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self
-            .all
-            .values()
-            .map(|peer| &peer.member.address)
-            .filter(|address| address.parse::<IpAddr>().is_err())
-            .cloned()
-            .collect();
-        names.sort_unstable();
-        names.dedup();
-        names
+        self.by_host.keys().cloned().collect()
     }
 
     /// The nodes registered under this host name.
     pub(crate) fn nodes_at(&self, host: &str) -> Vec<String> {
-        self.all
+        self.by_host.get(host).cloned().unwrap_or_default()
+    }
+
+    /// How many have no address.
+    pub(crate) fn unresolved(&self) -> usize {
+        self.by_host
             .values()
-            .filter(|p| p.member.address == host)
-            .map(|p| p.member.key().to_owned())
-            .collect()
+            .flatten()
+            .filter(|node| self.get(node).is_some_and(|peer| peer.ip.is_none()))
+            .count()
+    }
+
+    /// Whether every name has been looked up once, with whatever answer.
+    pub(crate) fn are_looked_up(&self) -> bool {
+        let mut named = self.by_host.values().flatten().filter_map(|node| self.get(node));
+        named.all(|peer| peer.ip.is_some() || peer.problem.is_some())
     }
 }
 
 /// Whether records of the two would carry the same pair.
 fn same_pair(a: &Member, b: &Member) -> bool {
-    let pair = |m: &Member| (m.port, m.tcp_port, m.address.clone(), m.zone.clone(), m.rack.clone());
-    pair(a) == pair(b)
+    (a.port, a.tcp_port) == (b.port, b.tcp_port) && a.address == b.address && a.zone == b.zone && a.rack == b.rack
 }
 
 #[cfg(test)]

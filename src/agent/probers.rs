@@ -156,6 +156,14 @@ impl Probers {
         }
     }
 
+    /// A kind's part of the cap, probes per second. gRPC has no cap of its own: a ping is sent when it is due or not at
+    /// all.
+    pub(crate) fn set_rate(&self, kind: ProbeKind, rate: u32) {
+        if kind != ProbeKind::Grpc {
+            self.command(Command::SetRate(kind, rate));
+        }
+    }
+
     pub(crate) fn set_enabled(&self, on: bool) {
         self.command(Command::SetEnabled(on));
         if let Some(grpc) = &self.grpc {

@@ -1,6 +1,7 @@
 //! Names of members to addresses, off the mesh task, a bounded number at a time.
 
-use std::net::IpAddr;
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, mpsc};
@@ -18,8 +19,10 @@ pub(crate) struct Resolved {
 }
 
 /// Looks names up; answers come on the channel, in any order.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Resolver {
+    /// Asked and not answered.
+    pending: HashSet<String>,
     answers: mpsc::UnboundedSender<Resolved>,
     permits: Arc<Semaphore>,
 }
@@ -30,6 +33,7 @@ impl Resolver {
         let (answers, questions) = mpsc::unbounded_channel();
         (
             Resolver {
+                pending: HashSet::new(),
                 answers,
                 permits: Arc::new(Semaphore::new(LOOKUPS)),
             },
@@ -37,25 +41,40 @@ impl Resolver {
         )
     }
 
-    /// Asks for `host`.
-    pub(crate) fn ask(&self, host: String) {
-        let this = self.clone();
+    /// Asks for `host`, unless it is being asked for.
+    pub(crate) fn ask(&mut self, host: String) {
+        if !self.pending.insert(host.clone()) {
+            return;
+        }
+        let (answers, permits) = (self.answers.clone(), Arc::clone(&self.permits));
         tokio::spawn(async move {
             // The semaphore is never closed; should it be, the look-up goes ahead.
-            let _permit = this.permits.acquire().await;
+            let _permit = permits.acquire().await;
             let answer = match tokio::net::lookup_host((host.as_str(), 0)).await {
-                Ok(found) => preferred(found.map(|a| a.ip())).ok_or_else(|| format!("{host}: has no address")),
+                Ok(found) => {
+                    preferred(found.map(|a| a.ip())).ok_or_else(|| format!("{host}: has no address of a single host"))
+                }
                 Err(error) => Err(format!("{host}: can't be resolved: {error}")),
             };
-            let _ = this.answers.send(Resolved { host, answer });
+            let _ = answers.send(Resolved { host, answer });
         });
     }
+
+    /// The question is answered and may be asked again.
+    pub(crate) fn answered(&mut self, host: &str) {
+        self.pending.remove(host);
+    }
+}
+
+/// Whether a reply could come from this very address.
+pub(crate) fn is_one_host(ip: IpAddr) -> bool {
+    !(ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST))
 }
 
 /// The address to probe: the first IPv4 one, else the first. Nodes with both register a name mostly for the former, and
 /// a choice that doesn't change with the order of the answers keeps a pair's series whole.
 fn preferred(found: impl Iterator<Item = IpAddr>) -> Option<IpAddr> {
-    let mut all: Vec<IpAddr> = found.collect();
+    let mut all: Vec<IpAddr> = found.filter(|ip| is_one_host(*ip)).collect();
     all.sort_unstable();
     all.first().copied()
 }
@@ -78,7 +97,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_is_its_own_answer_and_a_wrong_name_says_so() {
-        let (resolver, mut answers) = Resolver::new();
+        let (mut resolver, mut answers) = Resolver::new();
         resolver.ask("127.0.0.1".into());
         resolver.ask("not a name".into());
         let mut good = 0;

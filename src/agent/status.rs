@@ -3,7 +3,6 @@
 use std::sync::{Arc, OnceLock};
 
 use dt_kernel::thread::Stats as ThreadStats;
-use dt_record::Summary;
 use serde::Serialize;
 
 use crate::readiness::Readiness;
@@ -74,26 +73,4 @@ pub(crate) struct LastWindow {
     pub(crate) timestamp_tx: &'static str,
     /// The weakest clock used on replies.
     pub(crate) timestamp_rx: &'static str,
-}
-
-impl LastWindow {
-    pub(crate) fn of(summary: &Summary) -> LastWindow {
-        let counts = &summary.counts;
-        LastWindow {
-            probe: summary.pair.probe.as_str(),
-            method: summary.pair.method.as_str(),
-            window_start_ms: summary.window_start_ms,
-            window_end_ms: summary.window_end_ms,
-            sent: counts.sent(),
-            received: counts.received,
-            lost: counts.lost,
-            refused: counts.refused,
-            unreachable: counts.unreachable,
-            send_error: counts.send_error,
-            rtt_p50_ns: summary.rtt.quantile(0.5),
-            rtt_p99_ns: summary.rtt.quantile(0.99),
-            timestamp_tx: summary.timestamp_tx.as_str(),
-            timestamp_rx: summary.timestamp_rx.as_str(),
-        }
-    }
 }

@@ -56,11 +56,20 @@ async fn serve(config: AgentConfig) -> ExitCode {
     let (tell, toggles) = mpsc::channel(1);
     tokio::spawn(forward(user, tell));
     let (node, listen) = (config.node.clone(), config.listen.to_string());
-    match Agent::start(config, Hooks::default()).await {
+    let mut ended = Box::pin(either(ends));
+    let started = tokio::select! {
+        // Looking up the names of addresses to listen on may take long.
+        () = &mut ended => return ExitCode::SUCCESS,
+        started = Agent::start(config, Hooks::default()) => started,
+    };
+    match started {
         Ok(agent) => {
             tracing::info!(node, listen, http = ?agent.http(), version = crate::VERSION, "agent started");
-            agent.run(either(ends), toggles).await;
-            ExitCode::SUCCESS
+            if agent.run(ended, toggles).await {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
         }
         // The peers file is a part of the configuration.
         Err(error @ StartError::PeersFile(_)) => out::usage(&error.to_string()),

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use dt_kernel::setup::{self, Ready, SetupError, Tcp, Wanted};
@@ -12,12 +12,13 @@ use dt_probe::time::nanos;
 use dt_probe::{Accumulator, AddError, Clock, Mode, TargetId, TargetSpec, What};
 
 use super::args::{Args, Method};
-use super::{progress, signals, watched};
+use super::{progress, watched};
 
-/// Room for events between the probe thread and this one: half a second at the highest rates one core reaches.
+/// Room for events between the probe thread and this one: half a second at the highest rates one core reaches. A run
+/// of fewer probes needs less, and memory that isn't touched costs nothing.
 const RING: usize = 1 << 16;
 /// Most probes in flight or remembered: 128 Ki slots carry 100,000 probes per second with a time-out of a second.
-const SLOTS: u32 = 1 << 17;
+const SLOTS: u64 = 1 << 17;
 /// How often the ring is emptied and the end looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// How long late replies are waited for once all fates are decided, where something was lost.
@@ -49,8 +50,6 @@ pub(super) enum Error {
     Target { address: SocketAddr, error: AddError },
     #[error("no thread for the probes: {0}")]
     Thread(std::io::Error),
-    #[error("signals can't be caught: {0}")]
-    Signals(std::io::Error),
 }
 
 impl Error {
@@ -64,9 +63,9 @@ impl Error {
 }
 
 /// Probes `addresses` as `args` says, until every probe has its fate or a signal comes.
-pub(super) fn measure(args: &Args, addresses: &[SocketAddr]) -> Result<Measured, Error> {
+pub(super) fn measure(args: &Args, addresses: &[SocketAddr], stop: &AtomicBool) -> Result<Measured, Error> {
     let now = dt_kernel::clock::mono();
-    let Ready { mut setup, tx, rx, .. } = open(args, now)?;
+    let Ready { mut setup, tx, rx, .. } = open(args, addresses.len(), now)?;
     for (id, address) in (0..).zip(addresses) {
         let spec = TargetSpec {
             id: TargetId(id),
@@ -79,8 +78,9 @@ pub(super) fn measure(args: &Args, addresses: &[SocketAddr]) -> Result<Measured,
         })?;
     }
     let mut run = Run::new(args, addresses.len());
-    let stop = signals::stop_flag().map_err(Error::Signals)?;
-    let mut handle = thread::spawn("dt-probe", vec![setup], RING).map_err(Error::Thread)?;
+    // Each probe may be answered twice, and the clock is in the ring as well.
+    let ring = RING.min(4 * probes(args, addresses.len()).min(RING as u64) as usize);
+    let mut handle = thread::spawn("dt-probe", vec![setup], ring).map_err(Error::Thread)?;
     while !run.is_over() && !stop.load(Relaxed) && !handle.is_finished() {
         std::thread::sleep(LOOK_EVERY);
         run.take(&mut handle);
@@ -100,7 +100,12 @@ pub(super) fn measure(args: &Args, addresses: &[SocketAddr]) -> Result<Measured,
     })
 }
 
-fn open(args: &Args, now: dt_probe::Mono) -> Result<Ready, Error> {
+/// How many there will be.
+fn probes(args: &Args, targets: usize) -> u64 {
+    u64::from(args.count).saturating_mul(targets as u64)
+}
+
+fn open(args: &Args, targets: usize, now: dt_probe::Mono) -> Result<Ready, Error> {
     let wanted = Wanted {
         mode: Mode::Counted {
             count: args.count,
@@ -108,7 +113,7 @@ fn open(args: &Args, now: dt_probe::Mono) -> Result<Ready, Error> {
         },
         timeout_ns: nanos(args.timeout),
         rate: args.rate,
-        slots: SLOTS,
+        slots: probes(args, targets).clamp(1, SLOTS) as u32,
         seed: now.0,
         phase_start: 0,
         features: args.kernel_off.parse::<Features>()?,
@@ -153,7 +158,7 @@ struct Run {
 
 impl Run {
     fn new(args: &Args, targets: usize) -> Run {
-        let open = u64::from(args.count) * targets as u64;
+        let open = probes(args, targets);
         let accumulators = vec![Accumulator::new(); targets];
         Run {
             accumulators,

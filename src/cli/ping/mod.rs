@@ -20,6 +20,13 @@ use self::targets::{Families, Target};
 /// Runs the command. Exit codes: 0 every target answered at least once (or the user stopped it), 1 one got no reply,
 /// could not be resolved, or nothing could be measured at all, 2 wrong usage.
 pub(crate) fn run(args: &Args) -> ExitCode {
+    let stop = match signals::stop_flag() {
+        Ok(stop) => stop,
+        Err(error) => {
+            eprintln!("dt ping: signals can't be caught: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let targets = match gather(args) {
         Ok(targets) => targets,
         Err(errors) => {
@@ -38,7 +45,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         eprintln!("dt ping: {error}");
     }
     let found: Vec<_> = addresses.iter().filter_map(|a| a.as_ref().ok().copied()).collect();
-    let measured = match measure::measure(args, &found) {
+    let measured = match measure::measure(args, &found, &stop) {
         Ok(measured) => measured,
         Err(error) => {
             eprintln!("dt ping: {error}");

@@ -48,8 +48,9 @@ const TICK: std::ops::RangeInclusive<u64> = MILLISECOND..=20 * MILLISECOND;
 const PROBES_PER_TICK: u64 = 64;
 /// Below this many probes per second a wake-up for each reply costs nothing worth saving.
 const WAKE_PER_REPLY_BELOW: u64 = 200;
-/// At least this often the report ring carries the time, so that windows close although nothing happens.
-const REPORT_TIME_EVERY: u64 = 50 * MILLISECOND;
+/// At most this often the report ring carries the time: before what a turn decides, so that it is counted to the window
+/// it was decided in.
+const REPORT_TIME_EVERY: u64 = 10 * MILLISECOND;
 /// How many commands may wait. Whoever sends more waits in turn.
 const COMMANDS: usize = 4096;
 
@@ -87,6 +88,8 @@ pub enum Command {
     Remove(ProbeKind, TargetId),
     /// Probe each target of the kind once in this many nanoseconds.
     SetPeriod(ProbeKind, u64),
+    /// Send at most this many probes of the kind per second.
+    SetRate(ProbeKind, u32),
     /// The kill switch: `false` stops sending, what is in flight is still decided.
     SetEnabled(bool),
     /// Give up what is in flight and end.
@@ -209,15 +212,18 @@ impl ProbeThread {
             let mut more = false;
             if self.outbox.slots() < ROOM {
                 self.stats.stalled();
-            } else {
-                // With wake-ups per reply the thread means to run as soon as a packet comes.
-                let meant = if self.wakes_per_reply() { Mono(0) } else { due };
-                for lane in &mut self.lanes {
-                    more |= lane.turn(&mut self.clocks, meant, &mut self.outbox);
-                }
-                self.report_time();
-                self.stats.publish(self.lanes.iter().map(Running::counters));
+                // What waits to be read would wake the thread at once, over and over.
+                due = now.mono.plus(*TICK.end());
+                sleep_until(due);
+                continue;
             }
+            self.report_time(now.mono, now.wall);
+            // With wake-ups per reply the thread means to run as soon as a packet comes.
+            let meant = if self.wakes_per_reply() { Mono(0) } else { due };
+            for lane in &mut self.lanes {
+                more |= lane.turn(&mut self.clocks, meant, &mut self.outbox);
+            }
+            self.stats.publish(self.lanes.iter().map(Running::counters));
             due = self.wait(now.mono, more);
         }
         self.abandon();
@@ -232,6 +238,7 @@ impl ProbeThread {
                 Ok(Command::SetEnabled(on)) => self.lanes.iter_mut().for_each(|l| l.lane.set_enabled(on, now)),
                 Ok(Command::Add(kind, spec)) => self.add(kind, spec, now),
                 Ok(Command::Remove(kind, id)) => self.with(kind, |l| l.remove(id, now)),
+                Ok(Command::SetRate(kind, rate)) => self.with(kind, |l| l.set_rate(rate)),
                 Ok(Command::SetPeriod(kind, period)) => self.with(kind, |l| l.set_period(period, now)),
             }
         }
@@ -262,10 +269,9 @@ impl ProbeThread {
     }
 
     /// Tells the reader how far the clock has come, behind all that was decided until now.
-    fn report_time(&mut self) {
-        let now = self.clocks.read();
-        if now.mono.since(self.reported) >= REPORT_TIME_EVERY && self.outbox.push(Report::Time(now.wall)).is_ok() {
-            self.reported = now.mono;
+    fn report_time(&mut self, now: Mono, wall: Wall) {
+        if now.since(self.reported) >= REPORT_TIME_EVERY && self.outbox.push(Report::Time(wall)).is_ok() {
+            self.reported = now;
         }
     }
 

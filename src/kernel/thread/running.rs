@@ -1,5 +1,6 @@
 //! One lane at work: the lane that decides, joined to the sockets that carry it out.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use dt_probe::{Arrival, ConnectOutcome, Lane, LaneStats, Mono, ProbeKind, SendFailure};
@@ -12,6 +13,9 @@ use crate::clock::Clocks;
 use crate::connect;
 use crate::queued::{Queued, StampKey};
 
+/// So many turns may leave something unread before probes expire all the same.
+const MOST_UNREAD: u32 = 16;
+
 /// A lane at work.
 pub(super) struct Running {
     pub(super) kind: ProbeKind,
@@ -23,6 +27,8 @@ pub(super) struct Running {
     scratch: Box<[u8; LONGEST_PACKET]>,
     /// Turns that found the socket buffer so full that transmit stamps may have been dropped.
     pub(super) overflows: u64,
+    /// Turns in a row that left something unread.
+    unread: u32,
 }
 
 impl Running {
@@ -35,6 +41,7 @@ impl Running {
             v6_batch: Batch::new(),
             scratch: Box::new([0; LONGEST_PACKET]),
             overflows: 0,
+            unread: 0,
         }
     }
 
@@ -69,17 +76,27 @@ impl Running {
 
     /// One turn: receive, errors, settle, expire, send. True where there is more to send at once.
     pub(super) fn turn(&mut self, clocks: &mut Clocks, meant: Mono, outbox: &mut Producer<Report>) -> bool {
-        match &self.shell {
+        let dry = match &self.shell {
             Shell::Packets { .. } => self.read_packets(clocks, meant, outbox),
             Shell::Connect(_) => self.read_connects(clocks, outbox),
+        };
+        // What waits unread may hold the answer: nothing expires before it is read. A flood that never lets the
+        // queues run dry holds it up for so many turns only.
+        self.unread = if dry { 0 } else { self.unread + 1 };
+        if dry || self.unread > MOST_UNREAD {
+            let now = clocks.read().mono;
+            self.lane.settle(now);
+            self.drain_events(outbox);
+            self.expire(now, outbox);
         }
-        self.expire(clocks.read().mono, outbox);
         let more = self.send(clocks, outbox);
         self.drain_events(outbox);
         more
     }
 
-    fn read_packets(&mut self, clocks: &mut Clocks, meant: Mono, outbox: &mut Producer<Report>) {
+    /// Replies first, then the error queue: whatever answer was read, its transmit stamp was queued before it. True
+    /// where nothing is left unread.
+    fn read_packets(&mut self, clocks: &mut Clocks, meant: Mono, outbox: &mut Producer<Report>) -> bool {
         let Running {
             kind,
             lane,
@@ -88,8 +105,9 @@ impl Running {
             ..
         } = self
         else {
-            return;
+            return true;
         };
+        let mut dry = true;
         for channel in [v4, v6].into_iter().flatten() {
             // Half of the buffer in use when we come to read it: stamps may have been dropped, of which the kernel
             // tells nothing.
@@ -97,49 +115,13 @@ impl Running {
                 *overflows += 1;
                 lane.note_stamp_overflow();
             }
-            for _ in 0..READS_PER_TURN {
-                if outbox.slots() < ROOM {
-                    break;
-                }
-                let Ok(read) = receive(channel, lane, clocks, meant) else {
-                    break;
-                };
-                drain(*kind, lane, outbox);
-                if read < BATCH {
-                    break;
-                }
-            }
-            for _ in 0..READS_PER_TURN {
-                let now = clocks.read().mono;
-                let Ok(read) = channel.receive_errors(&mut |item| match item {
-                    Queued::TxStamp {
-                        key: StampKey::Id(key),
-                        stamp,
-                        clock,
-                    } => lane.handle_tx_stamp(key, stamp, clock),
-                    Queued::TxStamp {
-                        key: StampKey::Packet { bytes, destination },
-                        stamp,
-                        clock,
-                    } => {
-                        lane.handle_tx_stamp_packet(bytes, destination, stamp, clock);
-                    }
-                    Queued::IcmpError { bytes, destination, .. } => lane.handle_icmp_error(bytes, destination, now),
-                    Queued::Other => {}
-                }) else {
-                    break;
-                };
-                drain(*kind, lane, outbox);
-                if read < BATCH {
-                    break;
-                }
-            }
+            dry &= read_dry(outbox, *kind, lane, |lane| receive(channel, lane, clocks, meant));
+            dry &= read_dry(outbox, *kind, lane, |lane| receive_errors(channel, lane, clocks));
         }
-        lane.settle(clocks.read().mono);
-        drain(*kind, lane, outbox);
+        dry
     }
 
-    fn read_connects(&mut self, clocks: &mut Clocks, outbox: &mut Producer<Report>) {
+    fn read_connects(&mut self, clocks: &mut Clocks, outbox: &mut Producer<Report>) -> bool {
         let Running {
             kind,
             lane,
@@ -147,20 +129,14 @@ impl Running {
             ..
         } = self
         else {
-            return;
+            return true;
         };
-        let now = clocks.read().mono;
-        for _ in 0..READS_PER_TURN {
-            let Ok(read) = connector.poll(&mut |done| {
+        read_dry(outbox, *kind, lane, |lane| {
+            let now = clocks.read().mono;
+            connector.poll(&mut |done| {
                 lane.handle_connected(done.key, outcome_of(done.result), done.source_port, now);
-            }) else {
-                break;
-            };
-            drain(*kind, lane, outbox);
-            if read < BATCH {
-                break;
-            }
-        }
+            })
+        })
     }
 
     fn expire(&mut self, now: Mono, outbox: &mut Producer<Report>) {
@@ -270,8 +246,51 @@ fn drain(kind: ProbeKind, lane: &mut Lane, outbox: &mut Producer<Report>) {
     }
 }
 
+/// Reads one queue until it is dry. False where something may be left: the bound of one turn was reached, or the ring
+/// has no room for what it would decide.
+fn read_dry(
+    outbox: &mut Producer<Report>,
+    kind: ProbeKind,
+    lane: &mut Lane,
+    mut read: impl FnMut(&mut Lane) -> io::Result<usize>,
+) -> bool {
+    for _ in 0..READS_PER_TURN {
+        if outbox.slots() < ROOM {
+            return false;
+        }
+        let count = read(lane);
+        drain(kind, lane, outbox);
+        // A socket that fails has nothing to be waited for.
+        if count.map_or(true, |count| count < BATCH) {
+            return true;
+        }
+    }
+    false
+}
+
+/// One `recvmmsg(MSG_ERRQUEUE)`: each stamp and each ICMP error to the lane.
+fn receive_errors(channel: &mut PacketChannel, lane: &mut Lane, clocks: &mut Clocks) -> io::Result<usize> {
+    let now = clocks.read().mono;
+    channel.receive_errors(&mut |item| match item {
+        Queued::TxStamp {
+            key: StampKey::Id(key),
+            stamp,
+            clock,
+        } => lane.handle_tx_stamp(key, stamp, clock),
+        Queued::TxStamp {
+            key: StampKey::Packet { bytes, destination },
+            stamp,
+            clock,
+        } => {
+            lane.handle_tx_stamp_packet(bytes, destination, stamp, clock);
+        }
+        Queued::IcmpError { bytes, destination, .. } => lane.handle_icmp_error(bytes, destination, now),
+        Queued::Other => {}
+    })
+}
+
 /// One `recvmmsg`: each reply to the lane.
-fn receive(channel: &mut PacketChannel, lane: &mut Lane, clocks: &mut Clocks, meant: Mono) -> std::io::Result<usize> {
+fn receive(channel: &mut PacketChannel, lane: &mut Lane, clocks: &mut Clocks, meant: Mono) -> io::Result<usize> {
     // Read after the call, once for the batch: what the program waits for is the call's return.
     let mut reading = None;
     channel.receive(&mut |packet| {

@@ -68,7 +68,7 @@ impl Stats {
         };
         Stats {
             lanes: kinds.into_iter().map(lane).collect(),
-            last_turn: AtomicU64::new(0),
+            last_turn: AtomicU64::new(crate::clock::mono().0),
             turns: AtomicU64::new(0),
             stalled: AtomicU64::new(0),
             lateness: [const { AtomicU64::new(0) }; LATENESS_BOUNDS.len() + 1],
