@@ -10,6 +10,7 @@ mod http;
 mod lifecycle;
 mod mesh;
 mod metrics;
+mod parts;
 mod peers;
 mod probers;
 mod readiness;
@@ -19,4 +20,5 @@ mod status;
 mod totals;
 
 pub use lifecycle::{Agent, Hooks, StartError};
+pub use parts::registration;
 pub use probers::ProbeError;

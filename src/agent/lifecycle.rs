@@ -8,19 +8,20 @@ use std::time::Duration;
 
 use dt_membership::{FileError, Handle as MembershipHandle, Registration, State, file, zookeeper};
 use dt_probe::ProbeKind;
-use dt_record::{Endpoint, Options, Origin, Summary};
+use dt_record::{Endpoint, Options, Summary};
 use dt_rpc::{BindError, Server, ServerError, ServerOptions};
-use dt_sink::{KafkaConfig, Publisher, SinkConfig, StartError as SinkError};
+use dt_sink::{Publisher, StartError as SinkError};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::aggregate::Aggregate;
-use crate::config::{AgentConfig, Encoding, HostPort, Membership, Sink};
+use crate::config::{AgentConfig, HostPort, Membership};
 use crate::http;
 use crate::mesh::{Control, Inbox, Mesh};
 use crate::metrics::Metrics;
+use crate::parts::{origin, registration, sinks};
 use crate::peers::Peers;
 use crate::probers::{ProbeError, Probers};
 use crate::resolve::Resolver;
@@ -324,63 +325,6 @@ async fn bind_http(address: &HostPort) -> Result<TcpListener, StartError> {
             address: address.clone(),
             error,
         })
-}
-
-fn origin(config: &AgentConfig, boot_id: &str) -> Origin {
-    Origin {
-        cluster: config.cluster.clone(),
-        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-        boot_id: boot_id.to_owned(),
-    }
-}
-
-fn sinks(config: &AgentConfig) -> Vec<SinkConfig> {
-    let one = |sink: &Sink| match sink {
-        Sink::Stdout => SinkConfig::Stdout,
-        Sink::File(path) => SinkConfig::File(path.clone()),
-        Sink::Kafka => SinkConfig::Kafka(kafka(config)),
-    };
-    config.sinks.iter().map(one).collect()
-}
-
-fn kafka(config: &AgentConfig) -> KafkaConfig {
-    let kafka = &config.kafka;
-    KafkaConfig {
-        bootstrap: kafka.bootstrap.clone(),
-        summary_topic: kafka.summary_topic.clone(),
-        trace_topic: kafka.topic.clone(),
-        trace_reports: kafka.trace_reports,
-        client_id: kafka.client_id.clone(),
-        encoding: match kafka.encoding {
-            Encoding::Json => dt_sink::Encoding::Json,
-            Encoding::Protobuf => dt_sink::Encoding::Protobuf,
-        },
-        partitions: kafka.partitions,
-        options: kafka.options.clone(),
-        ..KafkaConfig::default()
-    }
-}
-
-fn registration(config: &AgentConfig, boot_id: &str) -> Registration {
-    // What the original would call its own: its only probe is the gRPC ping.
-    let pings = config.grpc;
-    let ms = |duration: Option<Duration>, default| {
-        duration.map_or(default, |d| u32::try_from(d.as_millis()).unwrap_or(u32::MAX))
-    };
-    Registration {
-        node: config.node.clone(),
-        address: config.advertise.host.clone(),
-        port: config.advertise.port,
-        tcp_port: config.advertise.port,
-        zone: config.zone.clone(),
-        rack: config.rack.clone(),
-        region: config.region.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        boot_id: boot_id.to_owned(),
-        state: State::Starting,
-        poll_timeout_ms: ms(pings.map(|t| t.timeout), 5_000),
-        poll_interval_ms: ms(pings.map(|t| t.interval), 10_000),
-    }
 }
 
 fn join(config: &AgentConfig, own: Registration) -> Result<MembershipHandle, FileError> {

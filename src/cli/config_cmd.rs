@@ -6,7 +6,7 @@ use clap::Subcommand;
 use dt_agent::config::{AgentConfig, Membership, reference, show};
 
 use crate::args::Settings;
-use crate::{out, registration};
+use crate::out;
 
 /// What to do with the configuration.
 #[derive(Debug, Subcommand)]
@@ -40,7 +40,7 @@ fn check_peers(config: &AgentConfig) -> ExitCode {
     let Membership::File(path) = &config.membership else {
         return ExitCode::SUCCESS;
     };
-    match dt_membership::file::read(path, &registration::registration(config)) {
+    match dt_membership::file::read(path, &dt_agent::registration(config, "")) {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => out::usage(&error.to_string()),
     }

@@ -9,7 +9,6 @@ mod out;
 mod ping;
 mod plan;
 mod records;
-mod registration;
 
 use std::process::ExitCode;
 

@@ -10,7 +10,7 @@ use dt_membership::{Selected, View, file, pinglist};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Settings;
-use crate::{logging, out, registration};
+use crate::{logging, out};
 
 /// The options of `dt plan`.
 #[derive(Debug, clap::Args)]
@@ -56,7 +56,7 @@ pub(crate) fn run(plan: &Plan) -> ExitCode {
 /// All other nodes of the membership.
 fn members(loaded: &Loaded) -> Result<View, ExitCode> {
     let config = &loaded.config;
-    let mut own = registration::registration(config);
+    let mut own = dt_agent::registration(config, "");
     if !loaded.is_set("advertise") && !loaded.is_set("listen") {
         // Nobody said which address this is: only the name tells the own entry.
         (own.address, own.port) = (String::new(), 0);

@@ -183,7 +183,11 @@ pub(super) fn window(text: &str) -> Result<Duration, String> {
 pub(super) fn kinds(items: &[String]) -> Result<Vec<ProbeKind>, String> {
     let mut kinds = BTreeSet::new();
     for word in items.iter().flat_map(|item| item.split(',')).map(str::trim) {
-        kinds.insert(word.parse::<ProbeKind>().map_err(|e| e.to_string())?);
+        // What is accepted is said by the table of keys.
+        kinds.insert(
+            word.parse::<ProbeKind>()
+                .map_err(|_| format!("unknown probe kind {word:?}"))?,
+        );
     }
     if kinds.is_empty() {
         Err("empty".to_owned())

@@ -1,0 +1,157 @@
+//! The mesh task: it alone knows peers and windows. It takes what the membership says to the probers, and what the
+//! probers report to the windows, and closes the windows in time.
+
+mod targets;
+mod windows;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use dt_membership::View;
+use dt_record::{Endpoint, Summary};
+use dt_rpc::GrpcEvent;
+use dt_sink::Publisher;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
+
+use crate::aggregate::Aggregate;
+use crate::config::AgentConfig;
+use crate::peers::Peers;
+use crate::probers::{self, Probers};
+use crate::resolve::{Resolved, Resolver};
+use crate::status::{PeerStatus, Shared};
+
+/// How often the report ring is emptied: far more often than it fills, and seldom enough to cost nothing.
+const DRAIN_EVERY: Duration = Duration::from_millis(25);
+/// Names are looked up again after this long: addresses of pods and of renumbered nodes change.
+const RESOLVE_EVERY: Duration = Duration::from_secs(30);
+
+/// What the mesh task works with.
+pub(crate) struct Mesh {
+    pub(crate) config: AgentConfig,
+    pub(crate) source: Arc<Endpoint>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) probers: Probers,
+    pub(crate) publisher: Arc<Publisher>,
+    /// Gets a copy of every portion of summaries: the in-process sink of `dt demo`.
+    pub(crate) tap: Option<mpsc::UnboundedSender<Vec<Summary>>>,
+    pub(crate) peers: Peers,
+    pub(crate) aggregate: Aggregate,
+    pub(crate) resolver: Resolver,
+    pub(crate) stretched: bool,
+    /// The membership's kill switch, and the local one of SIGUSR1: probing needs both.
+    pub(crate) switches: (bool, bool),
+}
+
+/// What the mesh task listens to.
+pub(crate) struct Inbox {
+    pub(crate) view: watch::Receiver<Arc<View>>,
+    pub(crate) probing: watch::Receiver<bool>,
+    pub(crate) answers: mpsc::UnboundedReceiver<Resolved>,
+    pub(crate) grpc: mpsc::Receiver<GrpcEvent>,
+    pub(crate) control: mpsc::Receiver<Control>,
+}
+
+/// What the lifecycle tells the mesh task.
+#[derive(Debug)]
+pub(crate) enum Control {
+    /// SIGUSR1: toggle probing on this node.
+    Toggle,
+    /// `/peers` was asked for.
+    Peers(oneshot::Sender<Vec<PeerStatus>>),
+    /// Stop sending, wait for what is in flight until the instant, publish the last window, end.
+    Drain(Instant),
+}
+
+impl Mesh {
+    /// Runs until it is told to drain; gives back how many probes had to be given up.
+    pub(crate) async fn run(mut self, mut inbox: Inbox) -> u64 {
+        let mut drain = interval(DRAIN_EVERY);
+        drain.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut resolve = interval_at(Instant::now() + RESOLVE_EVERY, RESOLVE_EVERY);
+        let mut pings = Vec::with_capacity(256);
+        self.switches.0 = *inbox.probing.borrow_and_update();
+        self.switch();
+        self.take_view(&inbox.view.borrow_and_update().clone());
+        // Each source of news may end before the mesh does; one that has is not asked again.
+        let (mut views, mut switches, mut pinging) = (true, true, true);
+        loop {
+            tokio::select! {
+                changed = inbox.view.changed(), if views => match changed {
+                    Ok(()) => self.take_view(&inbox.view.borrow_and_update().clone()),
+                    Err(_) => views = false,
+                },
+                changed = inbox.probing.changed(), if switches => match changed {
+                    Ok(()) => {
+                        self.switches.0 = *inbox.probing.borrow_and_update();
+                        self.switch();
+                    }
+                    Err(_) => switches = false,
+                },
+                Some(answer) = inbox.answers.recv() => self.take_answer(answer),
+                read = inbox.grpc.recv_many(&mut pings, 256), if pinging => {
+                    pinging = read > 0;
+                    pings.drain(..).for_each(|ping| self.take_ping(ping));
+                }
+                _ = drain.tick() => self.take_reports(),
+                _ = resolve.tick() => {
+                    self.peers.host_names().into_iter().for_each(|name| self.resolver.ask(name));
+                    self.reroute();
+                }
+                control = inbox.control.recv() => match control {
+                    Some(Control::Toggle) => {
+                        self.switches.1 = !self.switches.1;
+                        self.switch();
+                    }
+                    Some(Control::Peers(answer)) => drop(answer.send(self.peer_list())),
+                    Some(Control::Drain(until)) => return self.drain(inbox, until).await,
+                    None => return self.drain(inbox, Instant::now()).await,
+                },
+            }
+        }
+    }
+
+    /// Obeys the two kill switches.
+    fn switch(&mut self) {
+        let on = self.switches.0 && self.switches.1;
+        if self.shared.totals.probing.swap(u64::from(on), Relaxed) != u64::from(on) {
+            tracing::warn!(
+                enabled = on,
+                membership = self.switches.0,
+                local = self.switches.1,
+                "probing switched"
+            );
+        }
+        self.probers.set_enabled(on);
+    }
+
+    /// The orderly end: stop sending, wait for fates, give up the rest, publish the last window.
+    async fn drain(mut self, mut inbox: Inbox, until: Instant) -> u64 {
+        self.probers.set_enabled(false);
+        let grpc = tokio::spawn(probers::drain(self.probers.take_grpc(), until));
+        let mut tick = interval(Duration::from_millis(5));
+        // The command to stop sending is obeyed within one turn of the probe thread; until then more may be sent.
+        let obeyed = Instant::now() + Duration::from_millis(150);
+        loop {
+            tokio::select! {
+                Some(ping) = inbox.grpc.recv() => self.take_ping(ping),
+                _ = tick.tick() => self.take_reports(),
+            }
+            let now = Instant::now();
+            let decided = grpc.is_finished() && self.probers.in_flight() == 0 && now >= obeyed;
+            if decided || now >= until {
+                break;
+            }
+        }
+        let abandoned_grpc = grpc.await.unwrap_or(0);
+        while let Ok(ping) = inbox.grpc.try_recv() {
+            self.take_ping(ping);
+        }
+        let abandoned = self.probers.stop_thread();
+        self.take_reports();
+        self.shared.totals.abandoned.store(abandoned + abandoned_grpc, Relaxed);
+        self.close_window(dt_kernel::clock::wall());
+        abandoned + abandoned_grpc
+    }
+}
