@@ -167,7 +167,13 @@ impl Connector {
             Err(error) => return Err(error),
         }
         // Now, for a refused socket loses its port.
-        let source_port = socket.local_addr()?.as_socket().map_or(0, |address| address.port());
+        let local = socket.local_addr()?.as_socket();
+        // TCP answers itself where the kernel happens to choose the very port that is probed on this host (simultaneous
+        // open, RFC 9293, section 3.5): nobody listens there.
+        if local.is_some_and(|local| (local.ip(), local.port()) == (destination.ip(), destination.port())) {
+            return Err(io::Error::from_raw_os_error(libc::ECONNREFUSED));
+        }
+        let source_port = local.map_or(0, |local| local.port());
         // Level-triggered: poll() sees what has happened already, be it that the socket is established (writable) or that an
         // ICMP error is queued.
         self.epoll

@@ -24,7 +24,7 @@ pub struct Counts {
     /// Probes due but not sent.
     pub skipped: u64,
     /// Samples that had to fall back to a weaker clock.
-    pub fallbacks: u64,
+    pub timestamp_fallbacks: u64,
 }
 
 impl Counts {
@@ -32,6 +32,31 @@ impl Counts {
     #[must_use]
     pub fn sent(&self) -> u64 {
         self.received + self.lost + self.refused + self.unreachable + self.send_error
+    }
+
+    /// Adds `other`, field by field.
+    pub fn add(&mut self, other: &Counts) {
+        // Taken apart so that a new field can't be forgotten.
+        let Counts {
+            received,
+            lost,
+            refused,
+            unreachable,
+            send_error,
+            late,
+            duplicate,
+            skipped,
+            timestamp_fallbacks,
+        } = other;
+        self.received = self.received.saturating_add(*received);
+        self.lost = self.lost.saturating_add(*lost);
+        self.refused = self.refused.saturating_add(*refused);
+        self.unreachable = self.unreachable.saturating_add(*unreachable);
+        self.send_error = self.send_error.saturating_add(*send_error);
+        self.late = self.late.saturating_add(*late);
+        self.duplicate = self.duplicate.saturating_add(*duplicate);
+        self.skipped = self.skipped.saturating_add(*skipped);
+        self.timestamp_fallbacks = self.timestamp_fallbacks.saturating_add(*timestamp_fallbacks);
     }
 
     fn fate(&mut self, fate: Fate) -> &mut u64 {
@@ -150,7 +175,7 @@ impl Accumulator {
     }
 
     fn sample(&mut self, sample: &Sample) {
-        self.counts.fallbacks += u64::from(sample.fallback);
+        self.counts.timestamp_fallbacks += u64::from(sample.fallback);
         self.rtt.record(sample.rtt_ns);
         if let Some(delay) = sample.host_delay_ns {
             self.host_delay.record(delay);

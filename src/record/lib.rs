@@ -15,6 +15,7 @@ mod trace_report;
 
 pub use decode::{DecodeError, MAX_RECORD_BYTES, decode};
 pub use distribution::{Distribution, Recorder};
+pub use dt_probe::Counts;
 pub use record::{Options, Origin, SCHEMA_VERSION, SummaryRecord, key_of};
-pub use summary::{Counts, Endpoint, Flow, Pair, Summary};
+pub use summary::{Endpoint, Flow, Pair, Summary};
 pub use trace_report::TraceReport;

@@ -4,7 +4,7 @@ use dt_probe::{Clock, Method};
 
 use super::*;
 use crate::distribution::Recorder;
-use crate::summary::{Counts, Endpoint};
+use crate::{Counts, Endpoint};
 
 fn endpoint(node: &str, zone: &str, rack: &str) -> Endpoint {
     Endpoint {

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use dt_probe::{Clock, Method, ProbeKind};
+use dt_probe::{Clock, Counts, Method, ProbeKind};
 
 use crate::distribution::Distribution;
 
@@ -38,39 +38,6 @@ pub struct Pair {
     pub method: Method,
     /// ICMP payload size in bytes; `None` for the other kinds.
     pub payload_bytes: Option<u32>,
-}
-
-/// How many probes met which fate in the window, and what else was seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Answered in time.
-    pub received: u64,
-    /// Left this host and unanswered at the time-out.
-    pub lost: u64,
-    /// Answered by RST, or by a gRPC error.
-    pub refused: u64,
-    /// An ICMP error came back, or there was no route.
-    pub unreachable: u64,
-    /// Never left this host.
-    pub send_error: u64,
-    /// Replies after the time-out.
-    pub late: u64,
-    /// Repeated replies.
-    pub duplicate: u64,
-    /// Probes due but not sent.
-    pub skipped: u64,
-    /// Probes that had to fall back to a weaker clock.
-    pub timestamp_fallbacks: u64,
-}
-
-impl Counts {
-    /// Probes whose fate was decided: the sum of the five fates.
-    #[must_use]
-    pub fn sent(&self) -> u64 {
-        [self.lost, self.refused, self.unreachable, self.send_error]
-            .into_iter()
-            .fold(self.received, u64::saturating_add)
-    }
 }
 
 /// What one source port (one ECMP flow) saw.
@@ -133,61 +100,6 @@ impl Summary {
         self.rtt.merge(&other.rtt);
         self.host_delay.merge(&other.host_delay);
         merge_flows(&mut self.flows, other.flows);
-    }
-}
-
-impl Counts {
-    /// Adds `other`, field by field.
-    pub fn add(&mut self, other: &Counts) {
-        // Taken apart so that a new field can't be forgotten.
-        let Counts {
-            received,
-            lost,
-            refused,
-            unreachable,
-            send_error,
-            late,
-            duplicate,
-            skipped,
-            timestamp_fallbacks,
-        } = other;
-        self.received = self.received.saturating_add(*received);
-        self.lost = self.lost.saturating_add(*lost);
-        self.refused = self.refused.saturating_add(*refused);
-        self.unreachable = self.unreachable.saturating_add(*unreachable);
-        self.send_error = self.send_error.saturating_add(*send_error);
-        self.late = self.late.saturating_add(*late);
-        self.duplicate = self.duplicate.saturating_add(*duplicate);
-        self.skipped = self.skipped.saturating_add(*skipped);
-        self.timestamp_fallbacks = self.timestamp_fallbacks.saturating_add(*timestamp_fallbacks);
-    }
-}
-
-impl From<&dt_probe::Counts> for Counts {
-    fn from(counts: &dt_probe::Counts) -> Counts {
-        // Taken apart so that a new field can't be forgotten.
-        let dt_probe::Counts {
-            received,
-            lost,
-            refused,
-            unreachable,
-            send_error,
-            late,
-            duplicate,
-            skipped,
-            fallbacks: timestamp_fallbacks,
-        } = *counts;
-        Counts {
-            received,
-            lost,
-            refused,
-            unreachable,
-            send_error,
-            late,
-            duplicate,
-            skipped,
-            timestamp_fallbacks,
-        }
     }
 }
 

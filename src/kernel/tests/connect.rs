@@ -82,6 +82,21 @@ fn a_closed_port_is_refused() {
     }
 }
 
+#[test]
+fn a_port_that_answers_itself_is_refused() {
+    for family in BOTH {
+        in_namespace(|| {
+            // The only port to connect from is the one that is probed.
+            let to = listener(family).local_addr().unwrap();
+            let only = format!("{0} {0}", to.port());
+            std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", only).unwrap();
+            let mut connector = Connector::new(4).unwrap();
+            assert_eq!(result(&mut connector, 1, to), ConnectOutcome::Refused);
+            assert_eq!(connector.in_flight(), 0);
+        });
+    }
+}
+
 /// Addresses that have no route, and a wire at whose other end nobody is: this host's own stack says so after some seconds.
 #[test]
 fn no_route_and_no_neighbour_are_unreachable() {

@@ -65,7 +65,7 @@ fn the_weakest_clock_counts() {
     sums.apply(&event(0, 0, received(5, Clock::User, Clock::Kernel)));
     sums.apply(&event(0, 0, received(5, Clock::Hardware, Clock::Kernel)));
     assert_eq!(
-        (sums.clocks(), sums.counts().fallbacks),
+        (sums.clocks(), sums.counts().timestamp_fallbacks),
         (Some((Clock::User, Clock::Kernel)), 1)
     );
     sums.clear();
