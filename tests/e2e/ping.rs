@@ -77,7 +77,7 @@ fn every_tcp_fate(method: &str) -> Result {
         }
         expect_kernel_stamps(&report.targets[0])?;
         assert_eq!((report.targets.len(), report.code), (5, 1));
-        assert_eq!(report.targets[1]["address"], json!(format!("{host}:7001")));
+        assert_eq!(report.targets[1]["address"], json!(host.trim_matches(['[', ']'])));
     }
     Ok(())
 }

@@ -53,8 +53,6 @@ impl Outcome {
 struct Line<'a> {
     target: &'a str,
     address: Option<IpAddr>,
-    /// 0 for ICMP.
-    port: u16,
     proto: &'a str,
     sent: u64,
     received: u64,
@@ -146,7 +144,6 @@ pub(crate) fn json_line(out: &mut impl Write, outcome: &Outcome) -> io::Result<(
     let line = Line {
         target,
         address: address.map(|address| address.ip()),
-        port: address.map_or(0, |address| address.port()),
         proto,
         sent: counts.sent(),
         received: counts.received,
