@@ -30,10 +30,11 @@ use crate::status::Shared;
 
 /// gRPC fates that may wait for the mesh task.
 const PINGS: usize = 4096;
-/// How long the end may take in all; the parts below fit into it.
-const SHUTDOWN: Duration = Duration::from_millis(4700);
+/// How long the end may take in all, so that the process is gone within 5 s on a busy machine too; the parts below fit
+/// into it.
+const SHUTDOWN: Duration = Duration::from_millis(4300);
 /// How long to wait for the membership to confirm that this node is gone.
-const DEREGISTER: Duration = Duration::from_millis(800);
+const DEREGISTER: Duration = Duration::from_millis(600);
 /// How long after the time-out of the last probe its fate is known for certain: the command to stop sending and the
 /// expiry each take a turn of the probe thread.
 const LAST_TURN: Duration = Duration::from_millis(250);

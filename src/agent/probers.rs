@@ -89,6 +89,8 @@ impl Probers {
                 timeout: timing.timeout,
                 period: timing.interval,
                 seed,
+                // As many pings of a peer may be under way as fall due within the time-out.
+                max_overlap: overlap(timing),
                 max_connections: config.max_peers.max(ProberConfig::default().max_connections),
                 ..ProberConfig::default()
             };
@@ -210,6 +212,12 @@ pub(crate) async fn drain(grpc: Option<Prober>, deadline: Instant) -> u64 {
         Some(grpc) => grpc.drain(deadline).await as u64,
         None => 0,
     }
+}
+
+/// How many pings of one peer fall due within a time-out, and one more; HTTP/2 carries them side by side.
+fn overlap(timing: Timing) -> u32 {
+    let due = timing.timeout.as_nanos().div_ceil(timing.interval.as_nanos().max(1));
+    u32::try_from(due).unwrap_or(u32::MAX).saturating_add(1).clamp(4, 256)
 }
 
 fn wanted(config: &AgentConfig, kind: ProbeKind, timing: Timing, seed: u64, features: Features) -> Wanted {

@@ -35,15 +35,16 @@ pub(crate) fn run(args: &AgentArgs) -> ExitCode {
     {
         Ok(runtime) => {
             let code = runtime.block_on(serve(loaded.config));
-            // What is blocked in a look-up of a name must not hold up the end.
-            runtime.shutdown_background();
-            code
+            // All is published that can be. What is blocked in a look-up of a name, and freeing a long backlog, must not
+            // hold up the end.
+            std::process::exit(code)
         }
         Err(error) => out::failure(&format!("starting the runtime: {error}")),
     }
 }
 
-async fn serve(config: AgentConfig) -> ExitCode {
+/// Runs the agent; gives the exit code.
+async fn serve(config: AgentConfig) -> i32 {
     let signals = || {
         Some([
             signal(SignalKind::terminate()).ok()?,
@@ -51,7 +52,8 @@ async fn serve(config: AgentConfig) -> ExitCode {
         ])
     };
     let (Some(ends), Ok(user)) = (signals(), signal(SignalKind::user_defined1())) else {
-        return out::failure("signals can't be caught");
+        out::say("error: signals can't be caught");
+        return 1;
     };
     let (tell, toggles) = mpsc::channel(1);
     tokio::spawn(forward(user, tell));
@@ -59,21 +61,23 @@ async fn serve(config: AgentConfig) -> ExitCode {
     let mut ended = Box::pin(either(ends));
     let started = tokio::select! {
         // Looking up the names of addresses to listen on may take long.
-        () = &mut ended => return ExitCode::SUCCESS,
+        () = &mut ended => return 0,
         started = Agent::start(config, Hooks::default()) => started,
     };
     match started {
         Ok(agent) => {
             tracing::info!(node, listen, http = ?agent.http(), version = crate::VERSION, "agent started");
-            if agent.run(ended, toggles).await {
-                ExitCode::SUCCESS
+            i32::from(!agent.run(ended, toggles).await)
+        }
+        Err(error) => {
+            out::say(&format!("error: {error}"));
+            // The peers file is a part of the configuration.
+            if matches!(error, StartError::PeersFile(_)) {
+                out::USAGE.into()
             } else {
-                ExitCode::FAILURE
+                1
             }
         }
-        // The peers file is a part of the configuration.
-        Err(error @ StartError::PeersFile(_)) => out::usage(&error.to_string()),
-        Err(error) => out::failure(&error.to_string()),
     }
 }
 
