@@ -1,6 +1,7 @@
 //! From configuration to a running agent, and from a signal to an orderly end.
 
 use std::future::Future;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -17,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::aggregate::Aggregate;
-use crate::config::{AgentConfig, HostPort, Membership};
+use crate::config::{AgentConfig, HostPort, Membership, key};
 use crate::http;
 use crate::mesh::{Control, Inbox, Mesh};
 use crate::metrics::Metrics;
@@ -116,7 +117,7 @@ impl Agent {
                 .map_or(0, |a| a.port());
         }
         let http_listener = match &config.http {
-            Some(address) => Some(bind_http(address).await?),
+            Some(address) => bind_http(address).await?,
             None => None,
         };
         let server = Arc::new(Server::new(ServerOptions::default()).await?);
@@ -319,13 +320,24 @@ async fn listeners(listen: &HostPort, given: Vec<std::net::TcpListener>) -> Resu
         .map_err(StartError::Listener)
 }
 
-async fn bind_http(address: &HostPort) -> Result<TcpListener, StartError> {
-    TcpListener::bind((address.host.as_str(), address.port))
-        .await
-        .map_err(|error| StartError::Http {
+/// A second agent on a host finds the default address taken by the first: it measures without HTTP rather than not at
+/// all. An address that somebody chose has to be had.
+async fn bind_http(address: &HostPort) -> Result<Option<TcpListener>, StartError> {
+    match TcpListener::bind((address.host.as_str(), address.port)).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if error.kind() == ErrorKind::AddrInUse && is_default(address) => {
+            tracing::error!(%address, %error, "no /livez, /readyz, /metrics and /peers: choose an address with --http");
+            Ok(None)
+        }
+        Err(error) => Err(StartError::Http {
             address: address.clone(),
             error,
-        })
+        }),
+    }
+}
+
+fn is_default(http: &HostPort) -> bool {
+    key("http").is_some_and(|key| key.default == http.to_string())
 }
 
 fn join(config: &AgentConfig, own: Registration) -> Result<MembershipHandle, FileError> {

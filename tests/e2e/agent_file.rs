@@ -5,7 +5,7 @@ use distributed_trace_tests::error::{LabError, Result};
 use distributed_trace_tests::lock::take_turn;
 use distributed_trace_tests::namespaces::{Lan, Namespace};
 use distributed_trace_tests::ping::number;
-use distributed_trace_tests::process::{DEADLINE, wait_for, wait_until};
+use distributed_trace_tests::process::{DEADLINE, Process, dt, wait_for, wait_until};
 use distributed_trace_tests::python;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -264,6 +264,37 @@ fn a_broken_peers_file_at_the_start_is_an_error_that_names_it() -> Result {
         assert!(finished.stderr.contains(word), "{word} is missing: {}", finished.stderr);
     }
     assert_eq!(finished.stdout, "");
+    Ok(())
+}
+
+#[test]
+fn a_second_agent_measures_without_http_where_the_first_has_the_default_address() -> Result {
+    let host = Namespace::new("host")?;
+    let directory = tempfile::tempdir()?;
+    let peers = write_peers(directory.path(), "")?;
+    let start = |node: &str, address: &str, more: &[&str]| -> Result<Process> {
+        let mut command = host.command(dt()?);
+        command.args([
+            "agent", "--node", node, "--listen", address, "--sink", "stdout", "--probe", "icmp",
+        ]);
+        Process::spawn(node, command.arg("--peers").arg(&peers).args(more))
+    };
+    let started = |agent: &Process| Ok(agent.stderr()?.contains("agent started").then_some(()));
+    let mut first = start("first", "127.0.0.2:4000", &[])?;
+    first.wait_for("the first agent", started)?;
+    let mut second = start("second", "127.0.0.3:4000", &[])?;
+    second.wait_for("the second agent", started)?;
+    assert!(
+        second.stderr()?.contains("choose an address with --http"),
+        "{}",
+        second.stderr()?
+    );
+    // Asked for by name, it has to be had.
+    let third = start("third", "127.0.0.4:4000", &["--http", "127.0.0.1:9464"])?;
+    let third = third.finish()?.expect_code(1)?;
+    assert!(third.stderr.contains("127.0.0.1:9464"), "{}", third.stderr);
+    first.terminate()?.expect_code(0)?;
+    second.terminate()?.expect_code(0)?;
     Ok(())
 }
 
