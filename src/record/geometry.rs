@@ -26,12 +26,6 @@ pub(crate) fn lowest_equivalent(value: u64) -> u64 {
     (value >> shift) << shift
 }
 
-/// The highest value that shares a bucket with `value` at the records' resolution.
-pub(crate) fn highest_equivalent(value: u64) -> u64 {
-    let shift = (u64::BITS - value.leading_zeros()).saturating_sub(SUB_BUCKET_BITS);
-    value | ((1 << shift) - 1)
-}
-
 /// The layout that a V2 header describes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Geometry {
