@@ -102,10 +102,11 @@ fn print_all(mut reader: Reader, counts: &Counts) -> io::Result<()> {
         match line(&message) {
             Line::Record(mut text) => {
                 text.push('\n');
+                // Counted first: whoever has read the line may end us at once, and the count is to hold it.
+                counts.printed.fetch_add(1, Relaxed);
                 let mut out = io::stdout().lock();
                 out.write_all(text.as_bytes())?;
                 out.flush()?;
-                counts.printed.fetch_add(1, Relaxed);
             }
             Line::Tombstone => _ = counts.tombstones.fetch_add(1, Relaxed),
             Line::Foreign(why) => {
