@@ -121,7 +121,7 @@ pub fn summarize(pair: &Arc<Pair>, sums: &Accumulator, recorder: &mut Recorder) 
         pair: Arc::clone(pair),
         window_start_ms: 1_790_000_000_000,
         window_end_ms: 1_790_000_010_000,
-        counts: *sums.counts(),
+        counts: sums.counts(),
         receive_drops: 0,
         rtt: recorder.distribution(sums.rtt().iter()),
         host_delay: recorder.distribution(sums.host_delay().iter()),

@@ -23,7 +23,7 @@ fn samples(c: &mut Criterion<CpuTime>) {
         group.bench_function(BenchmarkId::new("record", count), |b| {
             b.iter(|| {
                 for value in black_box(&values) {
-                    samples.record(*value);
+                    samples.record(*value, Some(*value));
                 }
                 black_box(&mut samples).clear();
             });

@@ -292,7 +292,7 @@ fn summarize(
         pair: Arc::clone(&row.pair),
         window_start_ms: window.start_ms,
         window_end_ms: window.end_ms,
-        counts: *sums.counts(),
+        counts: sums.counts(),
         receive_drops,
         rtt: recorder.distribution(sums.rtt().iter()),
         host_delay: recorder.distribution(sums.host_delay().iter()),

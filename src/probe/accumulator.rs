@@ -2,7 +2,7 @@
 
 use crate::event::{Event, Sample, What};
 use crate::kind::{Clock, Fate};
-use crate::samples::Samples;
+use crate::samples::{Delays, Samples};
 
 /// How many probes met which fate, and what else was seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,16 +58,6 @@ impl Counts {
         self.skipped = self.skipped.saturating_add(*skipped);
         self.timestamp_fallbacks = self.timestamp_fallbacks.saturating_add(*timestamp_fallbacks);
     }
-
-    fn fate(&mut self, fate: Fate) -> &mut u64 {
-        match fate {
-            Fate::Received => &mut self.received,
-            Fate::Lost => &mut self.lost,
-            Fate::Refused => &mut self.refused,
-            Fate::Unreachable => &mut self.unreachable,
-            Fate::SendError => &mut self.send_error,
-        }
-    }
 }
 
 /// What one source port saw.
@@ -84,16 +74,28 @@ pub struct Flow {
 /// So many source ports are told apart in a window; the probes of further ones are counted, but in no flow.
 const MAX_FLOWS: usize = 4096;
 
+/// The counts of one window of one target: there is one of these for each of 100,000 targets, so it is narrow. A count
+/// that doesn't fit saturates.
+#[derive(Clone, Copy, Debug, Default)]
+struct Narrow {
+    fates: [u32; Fate::ALL.len()],
+    late: u32,
+    duplicate: u32,
+    skipped: u32,
+    timestamp_fallbacks: u32,
+}
+
 /// The sum of a target's events.
 #[derive(Clone, Debug, Default)]
 pub struct Accumulator {
-    counts: Counts,
-    clocks: Option<(Clock, Clock)>,
-    rtt: Samples,
-    host_delay: Samples,
+    samples: Samples,
     /// Ascending by port.
     flows: Vec<Flow>,
+    counts: Narrow,
+    clocks: Option<(Clock, Clock)>,
 }
+
+const _: () = assert!(size_of::<Accumulator>() <= 96);
 
 impl Accumulator {
     /// Nothing yet.
@@ -102,10 +104,28 @@ impl Accumulator {
         Accumulator::default()
     }
 
-    /// The counts.
+    /// The counts; each saturates at 4,294,967,295.
     #[must_use]
-    pub fn counts(&self) -> &Counts {
-        &self.counts
+    pub fn counts(&self) -> Counts {
+        let Narrow {
+            fates,
+            late,
+            duplicate,
+            skipped,
+            timestamp_fallbacks,
+        } = self.counts;
+        let fate = |fate: Fate| fates[fate as usize].into();
+        Counts {
+            received: fate(Fate::Received),
+            lost: fate(Fate::Lost),
+            refused: fate(Fate::Refused),
+            unreachable: fate(Fate::Unreachable),
+            send_error: fate(Fate::SendError),
+            late: late.into(),
+            duplicate: duplicate.into(),
+            skipped: skipped.into(),
+            timestamp_fallbacks: timestamp_fallbacks.into(),
+        }
     }
 
     /// The weakest clocks that stamped a request and a reply; `None` where nothing was received.
@@ -116,14 +136,14 @@ impl Accumulator {
 
     /// Round-trip delays of the probes received.
     #[must_use]
-    pub fn rtt(&self) -> &Samples {
-        &self.rtt
+    pub fn rtt(&self) -> Delays<'_> {
+        self.samples.rtt()
     }
 
     /// How long this host made its own program wait, of the same probes where that is known.
     #[must_use]
-    pub fn host_delay(&self) -> &Samples {
-        &self.host_delay
+    pub fn host_delay(&self) -> Delays<'_> {
+        self.samples.host_delay()
     }
 
     /// The source ports used, ascending; empty where ports don't apply or aren't known.
@@ -140,24 +160,23 @@ impl Accumulator {
                 self.sample(&sample);
             }
             What::Failed(fate) => self.decided(fate, event.source_port),
-            What::Late => self.counts.late += 1,
-            What::Duplicate => self.counts.duplicate += 1,
-            What::Skipped(count) => self.counts.skipped += u64::from(count),
+            What::Late => count(&mut self.counts.late, 1),
+            What::Duplicate => count(&mut self.counts.duplicate, 1),
+            What::Skipped(turns) => count(&mut self.counts.skipped, turns),
             What::Gone => {}
         }
     }
 
     /// Back to nothing, keeping the memory for another window like this one.
     pub fn clear(&mut self) {
-        self.counts = Counts::default();
+        self.counts = Narrow::default();
         self.clocks = None;
-        self.rtt.clear();
-        self.host_delay.clear();
+        self.samples.clear();
         self.flows.clear();
     }
 
     fn decided(&mut self, fate: Fate, port: u16) {
-        *self.counts.fate(fate) += 1;
+        count(&mut self.counts.fates[fate as usize], 1);
         if port == 0 {
             return;
         }
@@ -165,22 +184,27 @@ impl Accumulator {
             Ok(place) => place,
             Err(_) if self.flows.len() == MAX_FLOWS => return,
             Err(place) => {
+                if self.flows.capacity() == 0 {
+                    // As for the samples: often there is only one.
+                    self.flows.reserve_exact(1);
+                }
                 self.flows.insert(place, Flow { port, sent: 0, lost: 0 });
                 place
             }
         };
         let flow = &mut self.flows[place];
-        flow.sent = flow.sent.saturating_add(1);
-        flow.lost = flow.lost.saturating_add(u32::from(fate == Fate::Lost));
+        count(&mut flow.sent, 1);
+        count(&mut flow.lost, u32::from(fate == Fate::Lost));
     }
 
     fn sample(&mut self, sample: &Sample) {
-        self.counts.timestamp_fallbacks += u64::from(sample.fallback);
-        self.rtt.record(sample.rtt_ns);
-        if let Some(delay) = sample.host_delay_ns {
-            self.host_delay.record(delay);
-        }
+        count(&mut self.counts.timestamp_fallbacks, u32::from(sample.fallback));
+        self.samples.record(sample.rtt_ns, sample.host_delay_ns);
         let (tx, rx) = self.clocks.unwrap_or((sample.tx, sample.rx));
         self.clocks = Some((tx.min(sample.tx), rx.min(sample.rx)));
     }
+}
+
+fn count(counter: &mut u32, more: u32) {
+    *counter = counter.saturating_add(more);
 }

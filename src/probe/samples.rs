@@ -1,13 +1,15 @@
-//! The delays of one window of one target, in as little memory as they need: 4 bytes each while they are few, a sparse
-//! histogram when they are many.
+//! The delays of one window of one target, in as little memory as they need: 8 bytes a probe while they are few, sparse
+//! histograms when they are many.
 
 /// So many are kept one by one; more are folded into the histogram.
 const FEW: usize = 4096;
 
 /// The largest value that can be kept, in nanoseconds: 68.7 s. Larger ones are kept as this one.
 const MAX_VALUE: u64 = (MAX_UNITS as u64) << 5;
-const MAX_UNITS: u32 = (1 << 31) - 1;
+const MAX_UNITS: u32 = (1 << 31) - 2;
 const IN_UNITS: u32 = 1 << 31;
+/// Stands for a delay that isn't known; no value packs to it.
+const ABSENT: u32 = u32::MAX;
 
 /// A value in 32 bits: exact below 2^31 ns, in units of 32 ns above.
 const fn pack(value: u64) -> u32 {
@@ -54,24 +56,29 @@ const fn highest(bucket: u32) -> u64 {
     low + (1 << shift) - 1
 }
 
-/// A bag of nanosecond values.
+/// The delays of a window's probes: the round trip of each, and what of it this host added, where that is known.
 ///
-/// Up to 4,096 are kept to the nanosecond (to 32 ns above 2.1 s), and saturate at 68.7 s. More fall into the buckets of
-/// an HdrHistogram of 2 significant digits, of which there are at most 3,840 in all, so memory is bounded by 47 KB.
-/// [`clear`](Samples::clear) keeps what was allocated for the values, so that a window like the last one allocates
-/// nothing.
+/// Up to 4,096 probes are kept to the nanosecond (to 32 ns above 2.1 s), and saturate at 68.7 s. More fall into the
+/// buckets of an HdrHistogram of 2 significant digits, of which there are at most 3,840 in all, so memory is bounded by
+/// 160 KB. [`clear`](Samples::clear) keeps what was allocated for single probes, so that a window like the last one
+/// allocates nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Samples {
-    few: Vec<u32>,
-    /// Only where there were many.
-    many: Option<Box<Histogram>>,
-    sum: u64,
+    /// By column.
+    few: Vec<[u32; 2]>,
+    /// Only where there were many; by column.
+    many: Option<Box<[Histogram; 2]>>,
 }
 
-/// (bucket, count), ascending by bucket.
+const RTT: usize = 0;
+const HOST_DELAY: usize = 1;
+
 #[derive(Clone, Debug, Default)]
 struct Histogram {
+    /// (bucket, count), ascending by bucket.
     buckets: Vec<(u32, u64)>,
+    /// Of the values themselves, saturating.
+    sum: u64,
 }
 
 impl Samples {
@@ -81,65 +88,66 @@ impl Samples {
         Samples {
             few: Vec::new(),
             many: None,
-            sum: 0,
         }
     }
 
-    /// Adds a value in nanoseconds.
-    pub fn record(&mut self, value: u64) {
+    /// Adds a probe's delays in nanoseconds.
+    pub fn record(&mut self, rtt: u64, host_delay: Option<u64>) {
         if self.few.len() == FEW {
             self.fold();
         }
-        let packed = pack(value);
-        self.few.push(packed);
-        self.sum = self.sum.saturating_add(unpack(packed));
+        if self.few.capacity() == 0 {
+            // One probe per target and window is the common case of a large mesh.
+            self.few.reserve_exact(1);
+        }
+        self.few.push([pack(rtt), host_delay.map_or(ABSENT, pack)]);
     }
 
-    /// Number of values.
+    /// The round trips.
     #[must_use]
-    pub fn len(&self) -> u64 {
-        let many: u64 = self.folded().iter().map(|(_, count)| count).sum();
-        self.few.len() as u64 + many
+    pub fn rtt(&self) -> Delays<'_> {
+        Delays {
+            samples: self,
+            column: RTT,
+        }
     }
 
-    /// Whether there are none.
+    /// What this host added to each, of the probes of which that is known.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.few.is_empty() && self.many.is_none()
+    pub fn host_delay(&self) -> Delays<'_> {
+        Delays {
+            samples: self,
+            column: HOST_DELAY,
+        }
     }
 
-    /// The sum of the values, exact however many there are (to 32 ns for values above 2.1 s).
-    #[must_use]
-    pub fn sum(&self) -> u64 {
-        self.sum
-    }
-
-    /// Every value with its count, in no order; a value may come more than once. Those in buckets come as the highest
-    /// value of their bucket.
-    pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        let many = self.folded().iter().map(|(bucket, count)| (highest(*bucket), *count));
-        self.few.iter().map(|packed| (unpack(*packed), 1)).chain(many)
-    }
-
-    /// Forgets all values and keeps the memory of the first 4,096.
+    /// Forgets all probes and keeps the memory of the first 4,096.
     pub fn clear(&mut self) {
         self.few.clear();
         self.many = None;
-        self.sum = 0;
     }
 
-    fn folded(&self) -> &[(u32, u64)] {
-        self.many.as_deref().map_or(&[], |many| many.buckets.as_slice())
-    }
-
-    /// Moves the single values into the histogram.
+    /// Moves the single probes into the histograms.
     fn fold(&mut self) {
-        let buckets = &mut self.many.get_or_insert_default().buckets;
-        self.few.sort_unstable();
+        let many = self.many.get_or_insert_default();
+        for (column, histogram) in many.iter_mut().enumerate() {
+            self.few.sort_unstable_by_key(|probe| probe[column]);
+            let known = self.few.iter().map(|probe| probe[column]);
+            histogram.add(known.filter(|packed| *packed != ABSENT).map(unpack));
+        }
+        self.few.clear();
+    }
+}
+
+impl Histogram {
+    /// Adds values that come ascending.
+    fn add(&mut self, values: impl Iterator<Item = u64>) {
+        let buckets = &mut self.buckets;
         let known = buckets.len();
         let mut next = 0;
-        for packed in self.few.drain(..) {
-            let bucket = bucket(unpack(packed));
+        for value in values {
+            self.sum = self.sum.saturating_add(value);
+            let bucket = bucket(value);
             // Both are ascending: the counts known already on the left, those that are new grow at the end.
             while next < known && buckets[next].0 < bucket {
                 next += 1;
@@ -156,14 +164,65 @@ impl Samples {
     }
 }
 
+/// One of the two delays of a window's probes, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Delays<'a> {
+    samples: &'a Samples,
+    column: usize,
+}
+
+impl<'a> Delays<'a> {
+    fn few(self) -> impl Iterator<Item = u64> + 'a {
+        let known = self.samples.few.iter().map(move |probe| probe[self.column]);
+        known.filter(|packed| *packed != ABSENT).map(unpack)
+    }
+
+    fn many(self) -> Option<&'a Histogram> {
+        Some(&self.samples.many.as_deref()?[self.column])
+    }
+
+    /// Number of values.
+    #[must_use]
+    pub fn len(self) -> u64 {
+        let many: u64 = self
+            .many()
+            .into_iter()
+            .flat_map(|many| &many.buckets)
+            .map(|(_, count)| count)
+            .sum();
+        self.few().count() as u64 + many
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.iter().next().is_none()
+    }
+
+    /// The sum of the values, exact however many there are (to 32 ns for values above 2.1 s), saturating.
+    #[must_use]
+    pub fn sum(self) -> u64 {
+        let many = self.many().map_or(0, |many| many.sum);
+        self.few().fold(many, u64::saturating_add)
+    }
+
+    /// Every value with its count, in no order; a value may come more than once. Those in buckets come as the highest
+    /// value of their bucket.
+    pub fn iter(self) -> impl Iterator<Item = (u64, u64)> + 'a {
+        let many = self.many().into_iter().flat_map(|many| &many.buckets);
+        let many = many.map(|(bucket, count)| (highest(*bucket), *count));
+        self.few().map(|value| (value, 1)).chain(many)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    fn bag(samples: &Samples) -> Vec<u64> {
-        let mut all: Vec<u64> = samples
+    fn bag(delays: Delays<'_>) -> Vec<u64> {
+        let mut all: Vec<u64> = delays
             .iter()
             .flat_map(|(value, count)| std::iter::repeat_n(value, count as usize))
             .collect();
@@ -180,7 +239,8 @@ mod tests {
         assert_eq!(unpack(pack((1 << 31) + 16)), (1 << 31) + 32);
         assert_eq!(unpack(pack(MAX_VALUE - 1)), MAX_VALUE);
         assert_eq!(unpack(pack(u64::MAX)), MAX_VALUE);
-        assert_eq!(MAX_VALUE, 68_719_476_704);
+        assert_eq!(MAX_VALUE, 68_719_476_672);
+        assert_ne!(pack(u64::MAX), ABSENT);
     }
 
     #[test]
@@ -211,12 +271,19 @@ mod tests {
     fn memory_is_bounded_and_kept() {
         let mut samples = Samples::new();
         for value in 0..1_000_000_u64 {
-            samples.record(value.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 28);
+            samples.record(
+                value.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 28,
+                (value % 2 == 0).then_some(value),
+            );
         }
-        assert_eq!(samples.len(), 1_000_000);
-        assert!(samples.few.capacity() <= 2 * FEW && samples.folded().len() <= 3_840);
+        assert_eq!((samples.rtt().len(), samples.host_delay().len()), (1_000_000, 500_000));
+        let buckets = |delays: Delays<'_>| delays.many().map_or(0, |many| many.buckets.len());
+        assert!(samples.few.capacity() <= 2 * FEW && buckets(samples.rtt()) <= 3_840);
+        assert!((1..3_840).contains(&buckets(samples.host_delay())));
         samples.clear();
-        assert!(samples.is_empty() && samples.sum() == 0 && samples.iter().next().is_none());
+        for delays in [samples.rtt(), samples.host_delay()] {
+            assert!(delays.is_empty() && delays.sum() == 0 && delays.iter().next().is_none());
+        }
         assert!(samples.few.capacity() >= FEW);
     }
 
@@ -236,11 +303,13 @@ mod tests {
         #[test]
         fn few_samples_are_exact(values in prop::collection::vec(0..1_u64 << 31, 0..200)) {
             let mut samples = Samples::new();
-            values.iter().for_each(|value| samples.record(*value));
+            values.iter().for_each(|value| samples.record(*value, value.checked_sub(1 << 30)));
             let mut sorted = values.clone();
             sorted.sort_unstable();
-            prop_assert_eq!(bag(&samples), sorted);
-            prop_assert_eq!(samples.sum(), values.iter().sum::<u64>());
+            prop_assert_eq!(bag(samples.rtt()), sorted.clone());
+            prop_assert_eq!(samples.rtt().sum(), values.iter().sum::<u64>());
+            let known: Vec<_> = sorted.iter().filter_map(|value| value.checked_sub(1 << 30)).collect();
+            prop_assert_eq!(bag(samples.host_delay()), known);
         }
 
         #[test]
@@ -250,12 +319,15 @@ mod tests {
                 (mixed >> 33) >> (mixed % 28)
             }).collect();
             let mut samples = Samples::new();
-            values.iter().for_each(|value| samples.record(*value));
+            values.iter().for_each(|value| samples.record(*value, Some(value / 3)));
             values.sort_unstable();
-            prop_assert_eq!(samples.len(), count as u64);
-            prop_assert_eq!(samples.sum(), values.iter().sum::<u64>());
             let buckets = |values: &[u64]| values.iter().map(|value| bucket(*value)).collect::<Vec<_>>();
-            prop_assert_eq!(buckets(&bag(&samples)), buckets(&values));
+            let thirds: Vec<_> = values.iter().map(|value| value / 3).collect();
+            for (delays, values) in [(samples.rtt(), values), (samples.host_delay(), thirds)] {
+                prop_assert_eq!(delays.len(), count as u64);
+                prop_assert_eq!(delays.sum(), values.iter().sum::<u64>());
+                prop_assert_eq!(buckets(&bag(delays)), buckets(&values));
+            }
         }
     }
 

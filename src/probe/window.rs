@@ -47,6 +47,22 @@ enum Row {
     Gone(Accumulator),
 }
 
+impl Row {
+    fn close(&mut self, visit: impl FnOnce(&Accumulator, bool)) {
+        match self {
+            Row::Vacant => {}
+            Row::Known(sums) => {
+                visit(sums, false);
+                sums.clear();
+            }
+            Row::Gone(sums) => {
+                visit(sums, true);
+                *self = Row::Vacant;
+            }
+        }
+    }
+}
+
 /// An [`Accumulator`] for every target known.
 #[derive(Clone, Debug, Default)]
 pub struct WindowTable {
@@ -99,18 +115,15 @@ impl WindowTable {
     /// Shows each target known during the window to `visit`, ascending by id, with its sums and whether this was its
     /// last window, and starts the next window.
     pub fn close(&mut self, mut visit: impl FnMut(TargetId, &Accumulator, bool)) {
-        for (id, row) in (0..).zip(&mut self.rows) {
-            match row {
-                Row::Vacant => {}
-                Row::Known(sums) => {
-                    visit(TargetId(id), sums, false);
-                    sums.clear();
-                }
-                Row::Gone(sums) => {
-                    visit(TargetId(id), sums, true);
-                    *row = Row::Vacant;
-                }
-            }
+        for (id, row) in (0..).map(TargetId).zip(&mut self.rows) {
+            row.close(|sums, last| visit(id, sums, last));
+        }
+    }
+
+    /// As [`WindowTable::close`], for one target. `visit` isn't called where the target isn't known.
+    pub fn close_one(&mut self, target: TargetId, visit: impl FnOnce(&Accumulator, bool)) {
+        if let Some(row) = self.rows.get_mut(target.0 as usize) {
+            row.close(visit);
         }
     }
 

@@ -40,7 +40,7 @@ impl Outcome {
             target,
             address,
             proto,
-            counts: *accumulator.counts(),
+            counts: accumulator.counts(),
             rtt,
             host_delay,
             tx,

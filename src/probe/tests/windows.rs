@@ -122,7 +122,7 @@ proptest! {
             sums.apply(&event(0, 0, what));
         }
         let count = |wanted: u8| kinds.iter().filter(|kind| **kind == wanted).count() as u64;
-        let counts = *sums.counts();
+        let counts = sums.counts();
         prop_assert_eq!(counts.received, count(0));
         prop_assert_eq!(counts.lost, count(1));
         prop_assert_eq!(counts.refused, count(2));
