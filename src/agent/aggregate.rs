@@ -1,4 +1,8 @@
 //! From events to the summaries of a window: which target is which pair, and what its probes came to.
+//!
+//! A window of 10,000 peers is not closed at a stroke: its summaries would weigh as much as all the rest of the agent.
+//! When it ends, each target still holds its sums, and they become a summary when [`Aggregate::advance`] comes to it, or
+//! when its first event of the new window comes, whichever is earlier. No event is counted to the wrong window.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -22,6 +26,12 @@ struct Table {
     free: Vec<TargetId>,
     /// The clocks in use, for windows in which nothing was received.
     clocks: (Clock, Clock),
+    /// Rows that are leaving: what is still in flight for them is decided yet.
+    leavers: Vec<TargetId>,
+    /// The rows before this one are closed, and those that are marked so.
+    cursor: usize,
+    /// What the closing window held for targets that are leaving, by node.
+    left: HashMap<String, Summary>,
 }
 
 #[derive(Debug)]
@@ -32,6 +42,8 @@ struct Row {
     gone: bool,
     /// Whether a first probe was decided.
     seen: bool,
+    /// The parity of the window that its sums belong to.
+    parity: bool,
     last: Option<Last>,
 }
 
@@ -48,17 +60,30 @@ struct Last {
 #[derive(Debug)]
 pub(crate) struct Aggregate {
     tables: [Table; ProbeKind::ALL.len()],
-    recorder: Recorder,
     window: Window,
-    /// The one that was closed last.
-    closed: Window,
     width_ms: u64,
     /// The host's receive drops until this window began.
     drops_before: u64,
+    closer: Closer,
+    closing: bool,
+    /// The window closed before the one that `closer` is at.
+    closed_before: Window,
     /// Targets without a decided probe, not counting those that are leaving.
     unseen: usize,
     /// Whether the membership has spoken once.
     viewed: bool,
+}
+
+/// What makes summaries of the window that was closed last.
+#[derive(Debug)]
+struct Closer {
+    recorder: Recorder,
+    window: Window,
+    receive_drops: u64,
+    /// Of the window that is open: a row with the other one still holds sums of the window before.
+    parity: bool,
+    /// Made, and not taken yet.
+    ready: Vec<Summary>,
 }
 
 impl Aggregate {
@@ -69,14 +94,25 @@ impl Aggregate {
             rows: Vec::new(),
             free: Vec::new(),
             clocks,
+            leavers: Vec::new(),
+            cursor: 0,
+            left: HashMap::new(),
         };
+        let window = Window::containing(now, width_ms);
         Aggregate {
             tables: clocks.map(table),
-            recorder: Recorder::new(),
-            window: Window::containing(now, width_ms),
-            closed: Window::containing(now, width_ms),
+            window,
             width_ms,
             drops_before: 0,
+            closer: Closer {
+                recorder: Recorder::new(),
+                window,
+                receive_drops: 0,
+                parity: false,
+                ready: Vec::new(),
+            },
+            closing: false,
+            closed_before: window,
             unseen: 0,
             viewed: false,
         }
@@ -95,6 +131,7 @@ impl Aggregate {
             leaving: false,
             gone: false,
             seen: false,
+            parity: self.closer.parity,
             last: None,
         });
         self.unseen += 1;
@@ -103,8 +140,9 @@ impl Aggregate {
 
     /// The target is to be probed no more. It keeps its place until its last probe is decided.
     pub(crate) fn leave(&mut self, kind: ProbeKind, id: TargetId) {
-        let Table { rows, free, .. } = &mut self.tables[kind as usize];
-        let Some(place) = rows.get_mut(id.0 as usize) else {
+        let table = &mut self.tables[kind as usize];
+        table.close_row(id, &mut self.closer);
+        let Some(place) = table.rows.get_mut(id.0 as usize) else {
             return;
         };
         let Some(row) = place.as_mut().filter(|row| !row.leaving) else {
@@ -114,7 +152,9 @@ impl Aggregate {
         self.unseen -= usize::from(!row.seen);
         if row.gone {
             *place = None;
-            free.push(id);
+            table.free.push(id);
+        } else {
+            table.leavers.push(id);
         }
     }
 
@@ -126,6 +166,7 @@ impl Aggregate {
     /// Adds an event to the open window.
     pub(crate) fn apply(&mut self, kind: ProbeKind, event: &Event) {
         let table = &mut self.tables[kind as usize];
+        table.close_row(event.target, &mut self.closer);
         table.windows.apply(event);
         if let Some(Some(row)) = table.rows.get_mut(event.target.0 as usize)
             && !row.seen
@@ -151,85 +192,150 @@ impl Aggregate {
         !self.window.contains(now)
     }
 
-    /// Closes the open window, one summary for each target, and opens the one that `now` falls into. `drops` is the
-    /// host's total of receive drops.
-    pub(crate) fn close(&mut self, now: Wall, drops: u64, take: &mut impl FnMut(Summary)) {
+    /// Ends the open window, for which there will be one summary of each target, and opens the one that `now` falls
+    /// into. `drops` is the host's total of receive drops. [`Aggregate::advance`] makes the summaries; those of the
+    /// window before that it didn't come to are made first.
+    pub(crate) fn close(&mut self, now: Wall, drops: u64) {
+        self.advance(usize::MAX);
         let next = Window::containing(now, self.width_ms);
         let missed = next.start_ms.saturating_sub(self.window.end_ms) / self.width_ms;
         if missed > 0 && missed <= MOST_MISSED {
             self.window.end_ms = next.start_ms;
         }
-        let receive_drops = drops.saturating_sub(self.drops_before);
+        self.closed_before = self.closer.window;
+        self.closer.window = self.window;
+        self.closer.receive_drops = drops.saturating_sub(self.drops_before);
+        self.closer.parity = !self.closer.parity;
         self.drops_before = drops;
-        let (window, recorder) = (self.window, &mut self.recorder);
-        for table in &mut self.tables {
-            let mut left = table.left(window, recorder);
-            let Table {
-                windows,
-                rows,
-                free,
-                clocks,
-            } = table;
-            windows.close(|id, sums, gone| {
-                let Some(place) = rows.get_mut(id.0 as usize) else {
-                    return;
-                };
-                let Some(row) = place.as_mut().filter(|row| !row.leaving) else {
-                    if gone {
-                        *place = None;
-                        free.push(id);
-                    }
-                    return;
-                };
-                row.gone = gone;
-                let mut summary = summarize(row, sums, window, receive_drops, *clocks, recorder);
-                row.last = Some(Last::of(&summary));
-                // One record for a pair and window, also where its probing was begun anew within it.
-                if let Some(mut before) = left.remove(row.pair.destination.node.as_str()) {
-                    before.pair = Arc::clone(&summary.pair);
-                    summary.merge(before);
-                }
-                take(summary);
-            });
-            for mut summary in left.into_values() {
-                summary.receive_drops = receive_drops;
-                take(summary);
-            }
-        }
-        self.closed = window;
         self.window = next;
+        self.closing = true;
+        for table in &mut self.tables {
+            table.cursor = 0;
+            table.close_leavers(&mut self.closer);
+        }
+    }
+
+    /// Makes the summaries of up to `most` further targets.
+    pub(crate) fn advance(&mut self, most: usize) {
+        if !self.closing {
+            return;
+        }
+        let mut left = most;
+        for table in &mut self.tables {
+            while table.cursor < table.rows.len() {
+                if left == 0 {
+                    return;
+                }
+                left -= 1;
+                let id = TargetId(u32::try_from(table.cursor).unwrap_or(u32::MAX));
+                table.close_row(id, &mut self.closer);
+                table.cursor += 1;
+            }
+            self.closer.ready.extend(table.left.drain().map(|(_, summary)| summary));
+            table.left = HashMap::new();
+        }
+        self.closing = false;
+    }
+
+    /// At most how many targets of the window that was closed last have no summary yet.
+    pub(crate) fn unclosed(&self) -> usize {
+        let rows = |table: &Table| table.rows.len().saturating_sub(table.cursor);
+        if self.closing {
+            self.tables.iter().map(rows).sum::<usize>().max(1)
+        } else {
+            0
+        }
+    }
+
+    /// How many summaries wait for [`Aggregate::take`].
+    pub(crate) fn ready(&self) -> usize {
+        self.closer.ready.len()
+    }
+
+    /// The summaries made since the last call.
+    pub(crate) fn take(&mut self) -> Vec<Summary> {
+        std::mem::take(&mut self.closer.ready)
     }
 
     /// The last closed window of a target.
     pub(crate) fn last(&self, kind: ProbeKind, id: TargetId) -> Option<LastWindow> {
         let row = self.tables[kind as usize].rows.get(id.0 as usize)?.as_ref()?;
-        Some(row.last?.shown(&row.pair, self.closed))
+        let window = if row.parity == self.closer.parity {
+            self.closer.window
+        } else {
+            self.closed_before
+        };
+        Some(row.last?.shown(&row.pair, window))
     }
 }
 
 impl Table {
-    /// What was decided in the window for targets that are leaving, by node. A leaver that nothing was decided for is
-    /// known no longer.
-    fn left(&self, window: Window, recorder: &mut Recorder) -> HashMap<String, Summary> {
-        let mut left: HashMap<String, Summary> = HashMap::new();
-        let rows = (0..).map(TargetId).zip(&self.rows);
-        for (id, row) in rows.filter_map(|(id, row)| Some((id, row.as_ref().filter(|row| row.leaving)?))) {
-            let Some(sums) = self.windows.get(id).filter(|sums| sums.counts().sent() > 0) else {
+    /// Makes the summary of a target whose sums belong to the window that was closed last.
+    fn close_row(&mut self, id: TargetId, closer: &mut Closer) {
+        let Some(Some(row)) = self.rows.get_mut(id.0 as usize) else {
+            return;
+        };
+        if row.parity == closer.parity {
+            return;
+        }
+        row.parity = closer.parity;
+        let (left, clocks) = (&mut self.left, self.clocks);
+        self.windows.close_one(id, |sums, gone| {
+            row.gone = gone;
+            let mut summary = closer.summarize(&row.pair, sums, clocks);
+            row.last = Some(Last::of(&summary));
+            // One record for a pair and window, also where its probing was begun anew within it.
+            if let Some(mut before) = left.remove(row.pair.destination.node.as_str()) {
+                before.receive_drops = 0;
+                before.pair = Arc::clone(&summary.pair);
+                summary.merge(before);
+            }
+            closer.ready.push(summary);
+        });
+    }
+
+    /// Puts aside what was decided in the window for targets that are leaving, and forgets those that have left. A
+    /// leaver that nothing was decided for is known no longer.
+    fn close_leavers(&mut self, closer: &mut Closer) {
+        let mut staying = Vec::new();
+        for id in std::mem::take(&mut self.leavers) {
+            let Some(place) = self.rows.get_mut(id.0 as usize) else {
                 continue;
             };
-            let summary = summarize(row, sums, window, 0, self.clocks, recorder);
-            match left.entry(row.pair.destination.node.clone()) {
-                Entry::Vacant(place) => {
-                    place.insert(summary);
+            let Some(row) = place else { continue };
+            row.parity = closer.parity;
+            let (left, clocks) = (&mut self.left, self.clocks);
+            let mut has_left = false;
+            self.windows.close_one(id, |sums, gone| {
+                has_left = gone;
+                if sums.counts().sent() == 0 {
+                    return;
                 }
-                // Moved more than once within the window.
-                Entry::Occupied(mut place) => {
-                    let pair = Arc::clone(&place.get().pair);
-                    place.get_mut().merge(Summary { pair, ..summary });
+                let summary = closer.summarize(&row.pair, sums, clocks);
+                match left.entry(row.pair.destination.node.clone()) {
+                    Entry::Vacant(place) => {
+                        place.insert(summary);
+                    }
+                    // Moved more than once within the window.
+                    Entry::Occupied(mut place) => {
+                        let pair = Arc::clone(&place.get().pair);
+                        let once = Summary {
+                            pair,
+                            receive_drops: 0,
+                            ..summary
+                        };
+                        place.get_mut().merge(once);
+                    }
                 }
+            });
+            if has_left {
+                *place = None;
+                self.free.push(id);
+            } else {
+                staying.push(id);
             }
         }
-        left
+        self.leavers = staying;
     }
 }
 
@@ -274,31 +380,26 @@ impl Last {
     }
 }
 
-fn summarize(
-    row: &Row,
-    sums: &Accumulator,
-    window: Window,
-    receive_drops: u64,
-    clocks: (Clock, Clock),
-    recorder: &mut Recorder,
-) -> Summary {
-    let (timestamp_tx, timestamp_rx) = sums.clocks().unwrap_or(clocks);
-    let flow = |f: &dt_probe::Flow| Flow {
-        port: f.port,
-        sent: f.sent.into(),
-        lost: f.lost.into(),
-    };
-    Summary {
-        pair: Arc::clone(&row.pair),
-        window_start_ms: window.start_ms,
-        window_end_ms: window.end_ms,
-        counts: sums.counts(),
-        receive_drops,
-        rtt: recorder.distribution(sums.rtt().iter()),
-        host_delay: recorder.distribution(sums.host_delay().iter()),
-        timestamp_tx,
-        timestamp_rx,
-        flows: sums.flows().iter().map(flow).collect(),
+impl Closer {
+    fn summarize(&mut self, pair: &Arc<Pair>, sums: &Accumulator, clocks: (Clock, Clock)) -> Summary {
+        let (timestamp_tx, timestamp_rx) = sums.clocks().unwrap_or(clocks);
+        let flow = |f: &dt_probe::Flow| Flow {
+            port: f.port,
+            sent: f.sent.into(),
+            lost: f.lost.into(),
+        };
+        Summary {
+            pair: Arc::clone(pair),
+            window_start_ms: self.window.start_ms,
+            window_end_ms: self.window.end_ms,
+            counts: sums.counts(),
+            receive_drops: self.receive_drops,
+            rtt: self.recorder.distribution(sums.rtt().iter()),
+            host_delay: self.recorder.distribution(sums.host_delay().iter()),
+            timestamp_tx,
+            timestamp_rx,
+            flows: sums.flows().iter().map(flow).collect(),
+        }
     }
 }
 

@@ -50,9 +50,10 @@ fn received(target: TargetId) -> Event {
 }
 
 fn close(aggregate: &mut Aggregate, now_ms: u64, drops: u64) -> Vec<Summary> {
-    let mut all = Vec::new();
-    aggregate.close(at(now_ms), drops, &mut |summary| all.push(summary));
-    all
+    aggregate.close(at(now_ms), drops);
+    aggregate.advance(usize::MAX);
+    assert_eq!(aggregate.unclosed(), 0);
+    aggregate.take()
 }
 
 #[test]
@@ -165,4 +166,58 @@ fn the_first_round_is_done_when_each_target_had_a_fate() {
     aggregate.leave(ProbeKind::Grpc, b);
     aggregate.apply(ProbeKind::Grpc, &event(b, What::Gone));
     assert!(aggregate.is_first_round_done(false));
+}
+
+fn names(all: &[Summary]) -> Vec<(&str, u64)> {
+    all.iter()
+        .map(|s| (s.pair.destination.node.as_str(), s.counts.sent()))
+        .collect()
+}
+
+#[test]
+fn an_event_of_the_new_window_closes_its_target_first() {
+    let mut aggregate = aggregate(0);
+    let ids: Vec<_> = ["a", "b", "c"]
+        .map(|node| aggregate.add(ProbeKind::Icmp, pair(node)))
+        .into();
+    for id in &ids {
+        aggregate.apply(ProbeKind::Icmp, &received(*id));
+    }
+    aggregate.close(at(10_000), 0);
+    assert_eq!((aggregate.unclosed(), aggregate.ready()), (3, 0));
+    aggregate.apply(ProbeKind::Icmp, &received(ids[2]));
+    aggregate.apply(ProbeKind::Icmp, &received(ids[2]));
+    aggregate.advance(1);
+    let all = aggregate.take();
+    assert_eq!(names(&all), [("c", 1), ("a", 1)]);
+    // Shown with the window that it was counted in, closed or not.
+    let shown = |aggregate: &Aggregate, id| aggregate.last(ProbeKind::Icmp, id).map(|last| last.window_end_ms);
+    assert_eq!(
+        (shown(&aggregate, ids[0]), shown(&aggregate, ids[1])),
+        (Some(10_000), None)
+    );
+    // Added and removed while the old window is being closed.
+    aggregate.add(ProbeKind::Icmp, pair("d"));
+    aggregate.leave(ProbeKind::Icmp, ids[1]);
+    aggregate.apply(ProbeKind::Icmp, &event(ids[1], What::Failed(Fate::Lost)));
+    aggregate.advance(usize::MAX);
+    assert_eq!(names(&aggregate.take()), [("b", 1)]);
+    assert_eq!(
+        names(&close(&mut aggregate, 20_000, 0)),
+        [("a", 0), ("c", 2), ("d", 0), ("b", 1)]
+    );
+}
+
+#[test]
+fn a_window_that_ends_early_finds_the_one_before_closed() {
+    let mut aggregate = aggregate(0);
+    let a = aggregate.add(ProbeKind::Icmp, pair("a"));
+    aggregate.apply(ProbeKind::Icmp, &received(a));
+    aggregate.close(at(10_000), 3);
+    aggregate.close(at(20_000), 4);
+    aggregate.advance(usize::MAX);
+    let all = aggregate.take();
+    assert_eq!(names(&all), [("a", 1), ("a", 0)]);
+    let bounds: Vec<_> = all.iter().map(|s| (s.window_end_ms, s.receive_drops)).collect();
+    assert_eq!(bounds, [(10_000, 3), (20_000, 1)]);
 }

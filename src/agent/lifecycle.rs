@@ -196,6 +196,7 @@ impl Agent {
             }),
             shared: Arc::clone(&shared),
             aggregate: Aggregate::new(width_ms, dt_kernel::clock::wall(), probers.clocks()),
+            closed_by: tokio::time::Instant::now(),
             probers,
             publisher: Arc::clone(&publisher),
             tap: hooks.tap,

@@ -22,6 +22,8 @@ use crate::stats::{self, Stats};
 
 /// How much is numbered and serialized ahead of the write; the rest waits where it can still merge.
 const CHUNK_BYTES: usize = 256 << 10;
+/// Fewer than so many waiting are written in some milliseconds.
+const FEW_WAIT: usize = 1024;
 /// How long to wait after a failed write.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -143,6 +145,10 @@ impl Sink for LineSink {
         }
         self.shared.gauges(&intake);
         self.shared.woken.notify_one();
+    }
+
+    fn keeps_up(&self) -> bool {
+        self.shared.intake().backlog.len() < FEW_WAIT
     }
 
     fn drain(&self, deadline: Instant) -> BoxFuture<'_, u64> {

@@ -19,8 +19,14 @@ pub trait Sink: Send + Sync {
     /// Names the sink in logs and metrics: `kafka`, `stdout`, `file:PATH`.
     fn name(&self) -> &str;
 
-    /// Takes the summaries of a window that has just ended.
+    /// Takes summaries of the window that has just ended; more of them may follow.
     fn window(&self, summaries: &[Arc<Summary>]);
+
+    /// Whether it would write more at once, rather than let it wait. A sink that says no is still handed everything in
+    /// time; one that holds records back on purpose says yes.
+    fn keeps_up(&self) -> bool {
+        true
+    }
 
     /// Takes the report of one gRPC ping. Most sinks don't want it.
     fn trace(&self, report: &TraceReport) {
@@ -109,12 +115,18 @@ impl Publisher {
         Publisher { sinks }
     }
 
-    /// Hands over the summaries of a window that has just ended. Never waits.
+    /// Hands over summaries of the window that has just ended, all or some of them. Never waits.
     pub fn window(&self, summaries: Vec<Summary>) {
         let summaries: Vec<_> = summaries.into_iter().map(Arc::new).collect();
         for sink in &self.sinks {
             sink.window(&summaries);
         }
+    }
+
+    /// Whether all sinks would write more at once.
+    #[must_use]
+    pub fn keeps_up(&self) -> bool {
+        self.sinks.iter().all(|sink| sink.keeps_up())
     }
 
     /// Hands over the report of one gRPC ping. Never waits.

@@ -27,6 +27,9 @@ const DRAIN_EVERY: Duration = Duration::from_millis(25);
 /// Names are looked up again after this long: addresses of pods and of renumbered nodes change.
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
 
+/// How long the last window may take to reach the sinks at their own pace; what is left then is handed over at once.
+const LAST_WINDOW_WITHIN: Duration = Duration::from_millis(500);
+
 /// What the mesh task works with.
 pub(crate) struct Mesh {
     pub(crate) config: AgentConfig,
@@ -38,6 +41,8 @@ pub(crate) struct Mesh {
     pub(crate) tap: Option<mpsc::UnboundedSender<Vec<Summary>>>,
     pub(crate) peers: Peers,
     pub(crate) aggregate: Aggregate,
+    /// When all summaries of the window that was closed last are to be made.
+    pub(crate) closed_by: Instant,
     pub(crate) resolver: Resolver,
     pub(crate) stretched: bool,
     /// The membership's kill switch, and the local one of SIGUSR1: probing needs both.
@@ -152,6 +157,8 @@ impl Mesh {
         self.take_reports();
         self.shared.totals.abandoned.store(abandoned + abandoned_grpc, Relaxed);
         self.close_window(dt_kernel::clock::wall());
+        self.finish_closing(until.max(Instant::now() + LAST_WINDOW_WITHIN))
+            .await;
         abandoned + abandoned_grpc
     }
 }

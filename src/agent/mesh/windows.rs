@@ -2,17 +2,20 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use dt_kernel::thread::Report;
 use dt_probe::{Event, ProbeKind, Wall};
-use dt_record::{Summary, TraceReport};
+use dt_record::TraceReport;
 use dt_rpc::GrpcEvent;
+use tokio::time::Instant;
 
-use super::Mesh;
+use super::{DRAIN_EVERY, Mesh};
 use crate::peers::Peer;
 use crate::status::PeerStatus;
 
-/// Summaries are handed over in portions, so that closing a window of 10,000 peers needs memory for a portion only.
+/// So many summaries are made and handed over at a time, as fast as the sinks write them: closing a window of 10,000
+/// peers needs memory for a few portions only.
 const PORTION: usize = 1024;
 
 impl Mesh {
@@ -50,7 +53,7 @@ impl Mesh {
         }
     }
 
-    /// Empties the report ring; closes a window when the thread's clock has passed its end.
+    /// Empties the report ring; ends a window when the thread's clock has passed its end.
     pub(super) fn take_reports(&mut self) {
         while let Some(report) = self.probers.report() {
             match report {
@@ -61,30 +64,61 @@ impl Mesh {
                     }
                 }
             }
+            if self.aggregate.ready() >= PORTION {
+                self.hand_over();
+            }
+        }
+        self.advance_closing();
+    }
+
+    /// Ends the window; [`Mesh::advance_closing`] makes its summaries.
+    pub(super) fn close_window(&mut self, now: Wall) {
+        self.aggregate.close(now, self.probers.receive_drops());
+        self.hand_over();
+        self.closed_by = Instant::now() + self.config.window / 2;
+        self.shared.totals.windows.fetch_add(1, Relaxed);
+    }
+
+    /// Makes and hands over a portion of the closed window's summaries: where the sinks don't keep up, only as many as
+    /// are needed to be done in the middle of the next window, for no sink may hold up the windows.
+    pub(super) fn advance_closing(&mut self) {
+        let unclosed = self.aggregate.unclosed();
+        if unclosed > 0 {
+            let left = self.closed_by.saturating_duration_since(Instant::now());
+            let ticks = left.as_millis() / DRAIN_EVERY.as_millis();
+            let fair = unclosed.div_ceil(usize::try_from(ticks).unwrap_or(usize::MAX).max(1));
+            let most = if self.publisher.keeps_up() {
+                fair.max(PORTION)
+            } else {
+                fair
+            };
+            self.aggregate.advance(most);
+        }
+        self.hand_over();
+    }
+
+    /// Makes and hands over all that is left of the closed window, at the sinks' pace until `deadline`.
+    pub(super) async fn finish_closing(&mut self, deadline: Instant) {
+        while self.aggregate.unclosed() > 0 {
+            self.aggregate.advance(PORTION);
+            self.hand_over();
+            while !self.publisher.keeps_up() && Instant::now() < deadline {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
         }
     }
 
-    /// Hands the window's summaries to the sinks, in portions.
-    pub(super) fn close_window(&mut self, now: Wall) {
-        let (publisher, tap, totals) = (&self.publisher, &self.tap, &self.shared.totals);
-        let mut portion = Vec::with_capacity(PORTION);
-        let hand_over = |portion: &mut Vec<Summary>| {
-            totals.summaries.fetch_add(portion.len() as u64, Relaxed);
-            if let Some(tap) = tap {
-                let _ = tap.send(portion.clone());
-            }
-            publisher.window(std::mem::take(portion));
-        };
-        self.aggregate.close(now, self.probers.receive_drops(), &mut |summary| {
-            portion.push(summary);
-            if portion.len() == PORTION {
-                hand_over(&mut portion);
-            }
-        });
-        if !portion.is_empty() {
-            hand_over(&mut portion);
+    fn hand_over(&mut self) {
+        let summaries = self.aggregate.take();
+        if summaries.is_empty() {
+            return;
         }
-        totals.windows.fetch_add(1, Relaxed);
+        let totals = &self.shared.totals;
+        totals.summaries.fetch_add(summaries.len() as u64, Relaxed);
+        if let Some(tap) = &self.tap {
+            let _ = tap.send(summaries.clone());
+        }
+        self.publisher.window(summaries);
     }
 
     /// Made when it is asked for: kept, it would weigh as much as all the rest of what is known of a peer.

@@ -49,6 +49,8 @@ struct Shared {
 struct Intake {
     backlog: Backlog,
     traces: TraceRing,
+    /// The end of the window that came last, and when its first portion came.
+    ended: Option<(u64, Instant)>,
     /// Set once the sink is asked to drain: by when it must have.
     draining: Option<Instant>,
     /// Summaries taken from the backlog whose arrival isn't confirmed.
@@ -74,6 +76,7 @@ impl KafkaSink {
         let intake = Intake {
             backlog: Backlog::new(config.backlog_bytes),
             traces: TraceRing::default(),
+            ended: None,
             draining: None,
             in_hand: 0,
         };
@@ -111,10 +114,14 @@ impl Sink for KafkaSink {
     fn window(&self, summaries: &[Arc<Summary>]) {
         let stats = &self.shared.stats;
         let mut intake = self.shared.intake();
-        let now = Instant::now();
         for summary in summaries {
+            // A window comes in portions: all are due together.
+            let ended = match intake.ended {
+                Some((window, ended)) if window == summary.window_end_ms => ended,
+                _ => intake.ended.insert((summary.window_end_ms, Instant::now())).1,
+            };
             let window = Duration::from_millis(summary.window_end_ms.saturating_sub(summary.window_start_ms));
-            let due = now + spread::offset(&summary.pair.source.node, window);
+            let due = ended + spread::offset(&summary.pair.source.node, window);
             let pushed = intake.backlog.push(Arc::clone(summary), due);
             stats::add(&stats.merged, pushed.merged);
             stats::add(&stats.dropped, pushed.dropped);
