@@ -73,9 +73,9 @@ pub fn table(peers: u32) -> WindowTable {
 #[must_use]
 pub fn pairs(peers: u32, probe: ProbeKind) -> Vec<Arc<Pair>> {
     let endpoint = |number: u32| Endpoint {
-        node: format!("node-{number:05}.example.internal"),
-        zone: format!("zone-{}", number % 3),
-        rack: format!("rack-{:03}", number / 40),
+        node: format!("node-{number:05}.example.internal").into(),
+        zone: format!("zone-{}", number % 3).into(),
+        rack: format!("rack-{:03}", number / 40).into(),
     };
     let method = if probe == ProbeKind::Tcp {
         Method::Syn

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use dt_probe::{Accumulator, Clock, Event, Fate, ProbeKind, TargetId, Wall, What, Window, WindowTable};
 use dt_record::{Counts, Flow, Pair, Recorder, Summary};
+use smol_str::SmolStr;
 
 use crate::status::LastWindow;
 
@@ -31,7 +32,7 @@ struct Table {
     /// The rows before this one are closed, and those that are marked so.
     cursor: usize,
     /// What the closing window held for targets that are leaving, by node.
-    left: HashMap<String, Summary>,
+    left: HashMap<SmolStr, Summary>,
 }
 
 #[derive(Debug)]

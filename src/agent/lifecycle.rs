@@ -190,9 +190,9 @@ impl Agent {
             .collect();
         let mesh = Mesh {
             source: Arc::new(Endpoint {
-                node: config.node.clone(),
-                zone: config.zone.clone(),
-                rack: config.rack.clone(),
+                node: config.node.as_str().into(),
+                zone: config.zone.as_str().into(),
+                rack: config.rack.as_str().into(),
             }),
             shared: Arc::clone(&shared),
             aggregate: Aggregate::new(width_ms, dt_kernel::clock::wall(), probers.clocks()),

@@ -1,11 +1,14 @@
 //! Whom this node probes, and what changes when the membership does.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use dt_membership::{Member, Selected};
 use dt_probe::{ProbeKind, TargetId};
+use smol_str::SmolStr;
 
 /// One peer on the pinglist.
 #[derive(Debug)]
@@ -17,7 +20,7 @@ pub(crate) struct Peer {
     /// The address its probes leave from; `None` where there is no route.
     pub(crate) source: Option<IpAddr>,
     /// Why it has no address.
-    pub(crate) problem: Option<String>,
+    pub(crate) problem: Option<Box<str>>,
     /// Its targets, one for each kind that is probed.
     pub(crate) targets: [Option<TargetId>; ProbeKind::ALL.len()],
 }
@@ -35,12 +38,36 @@ impl Peer {
     }
 }
 
+/// A member's node name as a key, without a copy of it.
+#[derive(Debug)]
+struct Name(Arc<Member>);
+
+impl Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        self.0.key()
+    }
+}
+
+impl Hash for Name {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.key().hash(state);
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Name) -> bool {
+        self.0.key() == other.0.key()
+    }
+}
+
+impl Eq for Name {}
+
 /// The pinglist in force, by node name.
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
-    all: HashMap<String, Peer>,
+    all: HashMap<Name, Peer>,
     /// The nodes registered by a name, by that name.
-    by_host: HashMap<String, Vec<String>>,
+    by_host: HashMap<SmolStr, Vec<SmolStr>>,
 }
 
 /// What an update of the pinglist amounts to.
@@ -48,8 +75,8 @@ pub(crate) struct Peers {
 pub(crate) struct Change {
     /// Peers that are no longer probed, or not in this way.
     pub(crate) removed: Vec<Peer>,
-    /// Names of the peers to start with.
-    pub(crate) added: Vec<String>,
+    /// The peers to start with.
+    pub(crate) added: Vec<Arc<Member>>,
 }
 
 impl Peers {
@@ -72,18 +99,18 @@ impl Peers {
                         peer.ip = old.ip;
                     }
                     change.removed.extend(changed);
-                    change.added.push(member.key().to_owned());
+                    change.added.push(Arc::clone(member));
                     peer
                 }
             };
-            self.all.insert(member.key().to_owned(), peer);
+            self.all.insert(Name(Arc::clone(member)), peer);
         }
         change.removed.extend(old.into_values());
         self.by_host.clear();
-        for (node, peer) in &self.all {
-            let host = &peer.member.address;
-            if host.parse::<IpAddr>().is_err() {
-                self.by_host.entry(host.clone()).or_default().push(node.clone());
+        for peer in self.all.values() {
+            let Member { node, address, .. } = &*peer.member;
+            if address.parse::<IpAddr>().is_err() {
+                self.by_host.entry(address.clone()).or_default().push(node.clone());
             }
         }
         change
@@ -106,12 +133,12 @@ impl Peers {
     }
 
     /// The registered names of hosts that aren't addresses, each once.
-    pub(crate) fn host_names(&self) -> Vec<String> {
+    pub(crate) fn host_names(&self) -> Vec<SmolStr> {
         self.by_host.keys().cloned().collect()
     }
 
     /// The nodes registered under this host name.
-    pub(crate) fn nodes_at(&self, host: &str) -> Vec<String> {
+    pub(crate) fn nodes_at(&self, host: &str) -> Vec<SmolStr> {
         self.by_host.get(host).cloned().unwrap_or_default()
     }
 
@@ -148,10 +175,10 @@ mod tests {
             port: 4000,
             tcp_port: 4000,
             zone: zone.into(),
-            rack: String::new(),
-            region: String::new(),
-            version: String::new(),
-            boot_id: String::new(),
+            rack: "".into(),
+            region: "".into(),
+            version: "".into(),
+            boot_id: "".into(),
             state: State::Serving,
             original: false,
         };
@@ -164,7 +191,7 @@ mod tests {
     fn names(change: &Change) -> (Vec<&str>, Vec<&str>) {
         let mut removed: Vec<_> = change.removed.iter().map(|p| p.member.key()).collect();
         removed.sort_unstable();
-        (removed, change.added.iter().map(String::as_str).collect())
+        (removed, change.added.iter().map(|m| m.key()).collect())
     }
 
     #[test]

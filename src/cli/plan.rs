@@ -144,10 +144,10 @@ fn table(loaded: &Loaded, view: &View, chosen: &[Selected], rate: &Stretch) -> S
     let mut rows = vec![["NODE", "ADDRESS", "ZONE", "RACK", "WHY"].map(str::to_owned)];
     rows.extend(chosen.iter().map(|Selected { member, why }| {
         [
-            member.node.clone(),
+            member.node.to_string(),
             member.authority(),
-            member.zone.clone(),
-            member.rack.clone(),
+            member.zone.to_string(),
+            member.rack.to_string(),
             why.to_string(),
         ]
     }));

@@ -171,7 +171,11 @@ impl Matrix {
             let Some(pane) = series.total() else { continue };
             let pair = &series.pair;
             let zone = zones
-                .entry((pair.source.zone.clone(), pair.destination.zone.clone(), pair.probe))
+                .entry((
+                    pair.source.zone.to_string(),
+                    pair.destination.zone.to_string(),
+                    pair.probe,
+                ))
                 .or_insert_with(|| ZonePair { pairs: 0, total: None });
             zone.pairs += 1;
             match &mut zone.total {
@@ -231,19 +235,22 @@ impl Inner {
         let kind = slot(pair.probe);
         let known = self
             .rows
-            .get(&pair.source.node)
-            .and_then(|row| row.get(&pair.destination.node))
+            .get(pair.source.node.as_str())
+            .and_then(|row| row.get(pair.destination.node.as_str()))
             .is_some_and(|slots| slots[kind].is_some());
         if !known {
             if self.series >= max_series {
                 return None;
             }
             self.series += 1;
-            let row = self.rows.entry(pair.source.node.clone()).or_default();
-            let slots = row.entry(pair.destination.node.clone()).or_default();
+            let row = self.rows.entry(pair.source.node.to_string()).or_default();
+            let slots = row.entry(pair.destination.node.to_string()).or_default();
             return Some(slots[kind].insert(Box::new(Series::new(pair, now_ms))));
         }
-        self.rows.get_mut(&pair.source.node)?.get_mut(&pair.destination.node)?[kind].as_deref_mut()
+        self.rows
+            .get_mut(pair.source.node.as_str())?
+            .get_mut(pair.destination.node.as_str())?[kind]
+            .as_deref_mut()
     }
 
     /// Drops the series that fell silent, looking for them ten times in the time that makes one forgotten.

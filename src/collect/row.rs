@@ -83,12 +83,12 @@ impl PairRow {
             State::Fresh
         };
         Self {
-            src_node: pair.source.node.clone(),
-            src_zone: pair.source.zone.clone(),
-            src_rack: pair.source.rack.clone(),
-            dst_node: pair.destination.node.clone(),
-            dst_zone: pair.destination.zone.clone(),
-            dst_rack: pair.destination.rack.clone(),
+            src_node: pair.source.node.to_string(),
+            src_zone: pair.source.zone.to_string(),
+            src_rack: pair.source.rack.to_string(),
+            dst_node: pair.destination.node.to_string(),
+            dst_zone: pair.destination.zone.to_string(),
+            dst_rack: pair.destination.rack.to_string(),
             dst_ip: pair.destination_ip.to_string(),
             dst_port: pair.destination_port,
             probe: pair.probe.as_str(),

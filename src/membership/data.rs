@@ -2,6 +2,7 @@
 //! ignores keys it doesn't know, and dies of anything that is not JSON.
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use crate::member::{Member, Registration, State, authority, check_address, check_label, unbracketed};
 
@@ -98,10 +99,10 @@ pub(crate) fn decode(data: &[u8]) -> Result<Member, String> {
     let label = |name: &str, value: Option<String>| {
         let value = value.unwrap_or_default();
         check_label(&value).map_err(|why| format!("{name} {why}"))?;
-        Ok::<_, String>(value)
+        Ok::<_, String>(SmolStr::from(value))
     };
     let node = match label("node", read.node)? {
-        node if node.is_empty() => authority(&address, port),
+        node if node.is_empty() => authority(&address, port).into(),
         node => node,
     };
     Ok(Member {
@@ -120,7 +121,7 @@ pub(crate) fn decode(data: &[u8]) -> Result<Member, String> {
             _ => State::Serving,
         },
         original,
-        address,
+        address: address.into(),
     })
 }
 

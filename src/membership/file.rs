@@ -67,7 +67,6 @@ pub fn start(path: impl Into<PathBuf>, own: Registration) -> Result<Handle, File
         path,
         own,
         seen,
-        text,
         tried: None,
         views,
         statuses,
@@ -90,7 +89,6 @@ struct Follower {
     own: Registration,
     /// The version taken over last.
     seen: Fingerprint,
-    text: String,
     /// The version refused last, or caught in the last look and not yet taken over.
     tried: Option<Attempt>,
     views: watch::Sender<Arc<View>>,
@@ -168,22 +166,14 @@ impl Follower {
     }
 
     fn reload(&mut self, print: Fingerprint) {
-        let loaded = load(&self.path).and_then(|(text, read)| {
-            let view = (text != self.text)
-                .then(|| view(&self.path, &text, &self.own))
-                .transpose()?;
-            Ok((text, read, view))
-        });
+        let loaded = load(&self.path).and_then(|(text, read)| Ok((read, view(&self.path, &text, &self.own)?)));
         match loaded {
             // Changed again while it was read.
-            Ok((_, read, _)) if read != print => self.tried = Some(Attempt::Fresh(read)),
-            Ok((text, read, view)) => {
+            Ok((read, _)) if read != print => self.tried = Some(Attempt::Fresh(read)),
+            Ok((read, view)) => {
                 self.seen = read;
                 self.tried = None;
-                self.text = text;
-                if let Some(view) = view {
-                    self.take_over(view);
-                }
+                self.take_over(view);
                 self.well();
             }
             Err(error) => {
@@ -196,6 +186,7 @@ impl Follower {
     fn take_over(&self, view: View) {
         self.counters.loaded_files.add(1);
         self.views.send_if_modified(|current| {
+            // Touched, or written anew with the same content.
             if current.members == view.members {
                 return false;
             }

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use smol_str::SmolStr;
+
 /// What a member says of itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum State {
@@ -39,23 +41,23 @@ impl fmt::Display for State {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Member {
     /// The node's name; `address:port` for an agent of the Go original.
-    pub node: String,
+    pub node: SmolStr,
     /// The address as registered: a name or an IP address, IPv6 without brackets.
-    pub address: String,
+    pub address: SmolStr,
     /// The port that answers gRPC, 1..=65535.
     pub port: u16,
     /// The port that TCP probes go to, 1..=65535; the same as `port` unless the member says otherwise.
     pub tcp_port: u16,
     /// Zone label, or empty.
-    pub zone: String,
+    pub zone: SmolStr,
     /// Rack label, or empty.
-    pub rack: String,
+    pub rack: SmolStr,
     /// Region label, or empty.
-    pub region: String,
+    pub region: SmolStr,
     /// The agent's version, or empty.
-    pub version: String,
+    pub version: SmolStr,
     /// Identifies one life of the agent's process, or empty.
-    pub boot_id: String,
+    pub boot_id: SmolStr,
     /// What the member says of itself.
     pub state: State,
     /// Whether it carries none of our extra keys: an agent of the Go original.

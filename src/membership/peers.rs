@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use smol_str::SmolStr;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -66,14 +67,47 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Member>, Vec<Fault>> {
     let mut reader = Reader {
         lines: Lines::new(text),
         faults: Vec::new(),
+        base: 0,
     };
-    let members = reader.file(text);
+    let mut members = Vec::new();
+    for piece in pieces(text) {
+        reader.piece(piece, &mut members);
+        reader.base += piece.len();
+    }
+    reader.base = 0;
+    reader.duplicates(&members);
+    let members = members.into_iter().map(|(_, member)| member).collect();
     if reader.faults.is_empty() {
         Ok(members)
     } else {
         reader.faults.sort_by_key(|fault| fault.line);
         Err(reader.faults)
     }
+}
+
+/// A parsed file takes some ten times its size until it is read through, so a long one is read in pieces of about this
+/// many bytes.
+const PIECE: usize = 256 * 1024;
+
+/// Cuts the text before lines that begin with `[[peer]]`. Such a line can begin nothing but an entry, unless it stands
+/// in a string of several lines: a file with one of those stays whole.
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let whole = text.contains("\"\"\"") || text.contains("'''");
+    let mut rest = (!text.is_empty()).then_some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let least = if whole {
+            text.len()
+        } else {
+            text.ceil_char_boundary(PIECE)
+        };
+        let (piece, more) = match text[least..].find("\n[[peer]]") {
+            Some(at) => text.split_at(least + at + 1),
+            None => (text, ""),
+        };
+        rest = (!more.is_empty()).then_some(more);
+        Some(piece)
+    })
 }
 
 /// Where lines begin.
@@ -96,17 +130,20 @@ impl Lines {
 struct Reader {
     lines: Lines,
     faults: Vec<Fault>,
+    /// Where the piece begins.
+    base: usize,
 }
 
 impl Reader {
+    /// `offset` is within the piece.
     fn fault(&mut self, offset: usize, what: String) {
         self.faults.push(Fault {
-            line: self.lines.of(offset),
+            line: self.lines.of(self.base + offset),
             what,
         });
     }
 
-    fn file(&mut self, text: &str) -> Vec<Member> {
+    fn piece(&mut self, text: &str, members: &mut Vec<(usize, Member)>) {
         let table = match DeTable::parse(text) {
             Ok(table) => table.into_inner(),
             Err(error) => {
@@ -114,16 +151,15 @@ impl Reader {
                     error.span().map_or(0, |span| span.start),
                     format!("no valid TOML: {}", error.message()),
                 );
-                return Vec::new();
+                return;
             }
         };
-        let mut members = Vec::new();
         for (key, value) in table {
             match (key.get_ref().as_ref(), value.get_ref()) {
                 ("peer", DeValue::Array(entries)) => {
                     for entry in entries.iter() {
                         match entry.get_ref() {
-                            DeValue::Table(table) => self.entry(entry.span().start, table, &mut members),
+                            DeValue::Table(table) => self.entry(entry.span().start, table, members),
                             _ => self.fault(
                                 entry.span().start,
                                 "peer is no table; accepted: [[peer]] entries".to_owned(),
@@ -141,8 +177,6 @@ impl Reader {
                 ),
             }
         }
-        self.duplicates(&members);
-        members.into_iter().map(|(_, member)| member).collect()
     }
 
     fn entry(&mut self, at: usize, table: &DeTable<'_>, members: &mut Vec<(usize, Member)>) {
@@ -160,35 +194,35 @@ impl Reader {
         let port = self.port(table, "port").unwrap_or(DEFAULT_PORT);
         let member = Member {
             node,
-            address: unbracketed(&address).to_owned(),
+            address: unbracketed(&address).into(),
             port,
             tcp_port: self.port(table, "tcp_port").unwrap_or(port),
             zone: self.text(at, table, "zone", false),
             rack: self.text(at, table, "rack", false),
             region: self.text(at, table, "region", false),
-            version: String::new(),
-            boot_id: String::new(),
+            version: SmolStr::default(),
+            boot_id: SmolStr::default(),
             state: State::Serving,
             original: false,
         };
         if self.faults.len() == before {
-            members.push((at, member));
+            members.push((self.base + at, member));
         }
     }
 
-    fn text(&mut self, at: usize, table: &DeTable<'_>, key: &str, required: bool) -> String {
+    fn text(&mut self, at: usize, table: &DeTable<'_>, key: &str, required: bool) -> SmolStr {
         let Some(value) = table.get(key) else {
             if required {
                 self.fault(at, format!("this peer has no {key}; accepted: {key} = \"...\""));
             }
-            return String::new();
+            return SmolStr::default();
         };
         let DeValue::String(text) = value.get_ref() else {
             self.fault(
                 value.span().start,
                 format!("{key} is no string; accepted: {key} = \"...\""),
             );
-            return String::new();
+            return SmolStr::default();
         };
         let checked = match key {
             "address" => check_address(text),
@@ -198,7 +232,7 @@ impl Reader {
         if let Err(why) = checked {
             self.fault(value.span().start, format!("{key} {why}"));
         }
-        text.to_string()
+        text.as_ref().into()
     }
 
     fn port(&mut self, table: &DeTable<'_>, key: &str) -> Option<u16> {
@@ -222,6 +256,7 @@ impl Reader {
         }
     }
 
+    /// Of the whole file; the offsets are within it.
     fn duplicates(&mut self, members: &[(usize, Member)]) {
         let mut nodes = HashMap::new();
         let mut addresses = HashMap::new();
@@ -248,6 +283,34 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_file_is_read_in_pieces_and_its_lines_keep_their_numbers() {
+        let entry = |n: usize| {
+            format!(
+                "[[peer]]\nnode = \"n{n}\"\naddress = \"10.{}.{}.1\"\n",
+                n / 256,
+                n % 256
+            )
+        };
+        let mut text: String = (0..20_000).map(entry).collect();
+        assert!(pieces(&text).count() > 2 && pieces(&text).collect::<String>() == text);
+        let members = parse(&text).unwrap();
+        assert!(members.len() == 20_000 && members[19_999].node == "n19999");
+        text.push_str(
+            "[[peer]]\nnode = \"n0\"\naddress = \"10.0.0.1\"\nport = 0\n[[peer]]\nnode = \"n7\"\naddress = \"a\"\n",
+        );
+        let faults = parse(&text).unwrap_err();
+        let lines: Vec<_> = faults.iter().map(|fault| fault.line).collect();
+        assert_eq!(lines, [60_004, 60_005], "{faults:?}");
+        assert!(faults[1].what.contains("stands in line 22 already"), "{faults:?}");
+        // What looks like an entry in a string of several lines is none.
+        let text = format!(
+            "[[peer]]\nnode = \"a\"\naddress = \"b\"\nzone = \"\"\"{}\n[[peer]]\n\"\"\"\n",
+            "x".repeat(PIECE)
+        );
+        assert_eq!(pieces(&text).count(), 1);
+    }
 
     #[test]
     fn the_contracts_example_is_read() {

@@ -11,15 +11,15 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn member(n: usize) -> Arc<Member> {
     Arc::new(Member {
-        node: format!("n{n:03}"),
-        address: format!("10.0.0.{n}"),
+        node: format!("n{n:03}").into(),
+        address: format!("10.0.0.{n}").into(),
         port: 1,
         tcp_port: 1,
-        zone: String::new(),
-        rack: String::new(),
-        region: String::new(),
-        version: String::new(),
-        boot_id: String::new(),
+        zone: "".into(),
+        rack: "".into(),
+        region: "".into(),
+        version: "".into(),
+        boot_id: "".into(),
         state: State::Serving,
         original: false,
     })

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use dt_probe::{Clock, Counts, Method, ProbeKind};
+use smol_str::SmolStr;
 
 use crate::distribution::Distribution;
 
@@ -12,11 +13,11 @@ use crate::distribution::Distribution;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     /// The node's name.
-    pub node: String,
+    pub node: SmolStr,
     /// The zone it stands in.
-    pub zone: String,
+    pub zone: SmolStr,
     /// The rack it stands in.
-    pub rack: String,
+    pub rack: SmolStr,
 }
 
 /// Who was probed by whom and how: the identity under which summaries merge.

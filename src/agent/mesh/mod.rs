@@ -101,7 +101,7 @@ impl Mesh {
                 }
                 _ = drain.tick() => self.take_reports(),
                 _ = resolve.tick() => {
-                    self.peers.host_names().into_iter().for_each(|name| self.resolver.ask(name));
+                    self.peers.host_names().into_iter().for_each(|name| self.resolver.ask(name.into()));
                     self.reroute();
                 }
                 control = inbox.control.recv() => match control {

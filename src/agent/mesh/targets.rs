@@ -34,8 +34,8 @@ impl Mesh {
             self.stop(peer.targets);
         }
         self.pace();
-        for node in change.added {
-            self.start(&node);
+        for member in change.added {
+            self.start(member.key());
         }
         let totals = &self.shared.totals;
         totals.members.store(view.members.len() as u64, Relaxed);
@@ -101,13 +101,13 @@ impl Mesh {
     pub(super) fn start(&mut self, node: &str) {
         let Some(peer) = self.peers.get_mut(node) else { return };
         let Some(ip) = peer.ip else {
-            self.resolver.ask(peer.member.address.clone());
+            self.resolver.ask(peer.member.address.to_string());
             return;
         };
         if !is_one_host(ip) {
             let problem = format!("{ip}: no single host's address");
             tracing::warn!(node, %problem, "a peer can't be probed");
-            peer.problem = Some(problem);
+            peer.problem = Some(problem.into());
             return;
         }
         let source = dt_kernel::route::source_for(ip).ok();
@@ -219,7 +219,7 @@ impl Mesh {
                 Ok(ip) if peer.ip == Some(*ip) => peer.problem = None,
                 Ok(ip) => {
                     if let Some(old) = peer.ip.replace(*ip) {
-                        tracing::info!(node, %old, new = %ip, "a peer's name points elsewhere");
+                        tracing::info!(%node, %old, new = %ip, "a peer's name points elsewhere");
                     }
                     peer.problem = None;
                     self.restart(&node);
@@ -227,9 +227,9 @@ impl Mesh {
                 // A name server's bad minute is no reason to stop probing an address that answers.
                 Err(why) => {
                     if peer.problem.is_none() {
-                        tracing::warn!(node, problem = %why, "a peer's name doesn't resolve");
+                        tracing::warn!(%node, problem = %why, "a peer's name doesn't resolve");
                     }
-                    peer.problem = Some(why.clone());
+                    peer.problem = Some(why.as_str().into());
                 }
             }
         }

@@ -124,12 +124,12 @@ impl Mesh {
     /// Made when it is asked for: kept, it would weigh as much as all the rest of what is known of a peer.
     pub(super) fn peer_list(&self) -> Vec<PeerStatus> {
         let status = |peer: &Peer| PeerStatus {
-            node: peer.member.node.clone(),
+            node: peer.member.node.to_string(),
             address: peer.member.authority(),
             ip: peer.ip.map(|ip: IpAddr| ip.to_string()),
-            problem: peer.problem.clone(),
-            zone: peer.member.zone.clone(),
-            rack: peer.member.rack.clone(),
+            problem: peer.problem.as_deref().map(str::to_owned),
+            zone: peer.member.zone.to_string(),
+            rack: peer.member.rack.to_string(),
             state: peer.member.state.as_str(),
             original: peer.member.original,
             probes: ProbeKind::ALL

@@ -135,9 +135,14 @@ async fn the_same_content_again_is_no_change() {
     )
     .unwrap();
     fs::rename(directory.path().join("next"), &path).unwrap();
-    while handle.stats().loaded_files < 2 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let loaded = async {
+        while handle.stats().loaded_files < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), loaded)
+        .await
+        .expect("the second version was read");
     assert_eq!(handle.view.borrow().generation, 1);
 }
 

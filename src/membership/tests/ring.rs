@@ -12,11 +12,11 @@ fn member(node: &str) -> Arc<Member> {
         address: "10.0.0.1".into(),
         port: 4000,
         tcp_port: 4000,
-        zone: String::new(),
-        rack: String::new(),
-        region: String::new(),
-        version: String::new(),
-        boot_id: String::new(),
+        zone: "".into(),
+        rack: "".into(),
+        region: "".into(),
+        version: "".into(),
+        boot_id: "".into(),
         state: State::Serving,
         original: false,
     })
@@ -39,7 +39,7 @@ fn lists(nodes: &BTreeSet<String>, max: usize) -> Lists {
         .iter()
         .map(|own| {
             let list = pinglist(own, &view(own, nodes), Some(max));
-            let names: BTreeSet<String> = list.iter().map(|s| s.member.node.clone()).collect();
+            let names: BTreeSet<String> = list.iter().map(|s| s.member.node.to_string()).collect();
             assert_eq!(names.len(), list.len(), "nobody is chosen twice");
             (own.clone(), names)
         })
@@ -70,8 +70,11 @@ fn the_order_of_a_small_ring() {
     let own = ring[1];
     let list = pinglist(own, &view(own, &nodes), Some(2));
     assert_eq!(
-        list.iter().map(|s| (&s.member.node, s.why)).collect::<Vec<_>>(),
-        [(ring[2], Why::Successor(1)), (ring[0], Why::Predecessor(1))]
+        list.iter().map(|s| (s.member.node.as_str(), s.why)).collect::<Vec<_>>(),
+        [
+            (ring[2].as_str(), Why::Successor(1)),
+            (ring[0].as_str(), Why::Predecessor(1))
+        ]
     );
     // Over the end of the ring.
     let last = ring[3];

@@ -8,6 +8,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use rand::Rng;
+use smol_str::SmolStr;
 use tokio::sync::{Notify, watch};
 use zookeeper_client::{Client, Error, EventType, Stat};
 
@@ -36,7 +37,7 @@ pub(super) struct Others {
     roster: Roster,
     views: watch::Sender<Arc<View>>,
     counters: Arc<Counters>,
-    namesakes: HashSet<(String, String)>,
+    namesakes: HashSet<(String, SmolStr)>,
 }
 
 impl Others {
@@ -70,7 +71,7 @@ impl Others {
             // Bounded: a log is no place for the imagination of others.
             if self.namesakes.len() < 1_000 && self.namesakes.insert(what) {
                 tracing::warn!(
-                    node = member.node,
+                    node = member.node.as_str(),
                     address = member.authority(),
                     "an entry bears this node's own name and is not probed: a former life of this agent, or another \
                      host of the same name, which then needs a name of its own (--node)"
