@@ -19,6 +19,6 @@ mod sources;
 mod status;
 mod totals;
 
-pub use lifecycle::{Agent, Hooks, StartError};
+pub use lifecycle::{Agent, Hooks, Order, StartError};
 pub use parts::registration;
 pub use probers::ProbeError;

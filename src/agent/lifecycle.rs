@@ -42,6 +42,16 @@ const LAST_TURN: Duration = Duration::from_millis(250);
 /// The longest wait for probes in flight.
 const IN_FLIGHT: Duration = Duration::from_secs(3);
 
+/// What an operator may ask of a running agent, by a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Toggle probing on this node (SIGUSR1).
+    Toggle,
+    /// Leave the membership and go on answering (SIGUSR2): others stop probing this node before it goes, so nobody counts
+    /// its end as loss.
+    Leave,
+}
+
 /// What an embedding program, as `dt demo`, may add.
 #[derive(Default)]
 pub struct Hooks {
@@ -248,14 +258,29 @@ impl Agent {
         let _ = self.control.send(Control::Toggle).await;
     }
 
-    /// Runs until `shutdown`, then ends in order; `toggle` is told each SIGUSR1. False where the agent ended of itself,
-    /// which it never should: better to be restarted than to answer for a node that probes nothing.
-    pub async fn run(mut self, shutdown: impl Future<Output = ()>, mut toggle: mpsc::Receiver<()>) -> bool {
+    /// Is gone from the membership, and no longer ready; answers and probes on. Asked again, it changes nothing.
+    pub async fn leave(&self) {
+        self.shared.readiness.draining();
+        self.server.set_serving(false).await;
+        if !self.membership.deregister(DEREGISTER).await {
+            tracing::warn!("the membership has not confirmed that this node is gone; its session's end will remove it");
+        }
+    }
+
+    /// Runs until `shutdown`, then ends in order; does meanwhile what `orders` say. False where the agent ended of
+    /// itself, which it never should: better to be restarted than to answer for a node that probes nothing.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>, mut orders: mpsc::Receiver<Order>) -> bool {
         tokio::pin!(shutdown);
         let sound = loop {
             tokio::select! {
                 () = &mut shutdown => break true,
-                Some(()) = toggle.recv() => self.toggle().await,
+                Some(order) = orders.recv() => match order {
+                    Order::Toggle => self.toggle().await,
+                    Order::Leave => {
+                        tracing::info!("leaving the membership; answering until the end");
+                        self.leave().await;
+                    }
+                },
                 ended = &mut self.mesh => {
                     tracing::error!(error = ?ended.err().map(|e| e.to_string()), "the mesh task has ended");
                     self.mesh = tokio::spawn(async { 0 });
@@ -273,12 +298,7 @@ impl Agent {
         let began = Instant::now();
         let end = began + SHUTDOWN;
         tracing::info!("shutting down");
-        self.shared.readiness.draining();
-        self.server.set_serving(false).await;
-        let gone = self.membership.deregister(DEREGISTER).await;
-        if !gone {
-            tracing::warn!("the membership has not confirmed that this node is gone; its session's end will remove it");
-        }
+        self.leave().await;
         let until = Instant::now() + (self.longest_timeout + LAST_TURN).min(IN_FLIGHT);
         let _ = self.control.send(Control::Drain(until)).await;
         let abandoned = match timeout_at(end - Duration::from_millis(600), self.mesh).await {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use dt_agent::config::AgentConfig;
-use dt_agent::{Agent, Hooks, StartError};
+use dt_agent::{Agent, Hooks, Order, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -51,12 +51,17 @@ async fn serve(config: AgentConfig) -> i32 {
             signal(SignalKind::interrupt()).ok()?,
         ])
     };
-    let (Some(ends), Ok(user)) = (signals(), signal(SignalKind::user_defined1())) else {
+    let (Some(ends), Ok(user1), Ok(user2)) = (
+        signals(),
+        signal(SignalKind::user_defined1()),
+        signal(SignalKind::user_defined2()),
+    ) else {
         out::say("error: signals can't be caught");
         return 1;
     };
-    let (tell, toggles) = mpsc::channel(1);
-    tokio::spawn(forward(user, tell));
+    let (tell, orders) = mpsc::channel(1);
+    tokio::spawn(forward(user1, Order::Toggle, tell.clone()));
+    tokio::spawn(forward(user2, Order::Leave, tell));
     let (node, listen) = (config.node.clone(), config.listen.to_string());
     let mut ended = Box::pin(either(ends));
     let started = tokio::select! {
@@ -67,7 +72,7 @@ async fn serve(config: AgentConfig) -> i32 {
     match started {
         Ok(agent) => {
             tracing::info!(node, listen, http = ?agent.http(), version = crate::VERSION, "agent started");
-            i32::from(!agent.run(ended, toggles).await)
+            i32::from(!agent.run(ended, orders).await)
         }
         Err(error) => {
             out::say(&format!("error: {error}"));
@@ -89,9 +94,9 @@ async fn either([mut terminate, mut interrupt]: [Signal; 2]) {
     }
 }
 
-async fn forward(mut signals: Signal, tell: mpsc::Sender<()>) {
+async fn forward(mut signals: Signal, order: Order, tell: mpsc::Sender<Order>) {
     while signals.recv().await.is_some() {
-        if tell.send(()).await.is_err() {
+        if tell.send(order).await.is_err() {
             return;
         }
     }

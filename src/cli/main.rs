@@ -4,6 +4,7 @@ mod agent;
 mod args;
 mod config_cmd;
 mod demo;
+mod drain;
 mod logging;
 mod out;
 mod ping;
@@ -38,6 +39,8 @@ enum Command {
     Records(records::Records),
     /// Print whom a node probes and why, from a peers file or live membership
     Plan(plan::Plan),
+    /// Take a running agent out of the mesh while it still answers, before it is stopped
+    Drain(drain::Drain),
     /// Check the agent's configuration, or show every key's value and where it came from
     #[command(subcommand)]
     Config(config_cmd::ConfigCommand),
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Demo(demo) => demo::run(&demo),
         Command::Records(records) => records::run(&records),
         Command::Plan(plan) => plan::run(&plan),
+        Command::Drain(drain) => drain::run(&drain),
         Command::Config(command) => config_cmd::run(&command),
     }
 }
