@@ -158,10 +158,12 @@ class Agent(unittest.TestCase):
         self.assertNotIn("server.", one(manifests("dt-chart", "defaults"), "ConfigMap")["data"]["zoo.cfg"])
         self.assertNotIn("volumeClaimTemplates", one(manifests("dt-chart", "no-persistence"), "StatefulSet")["spec"])
 
-    def test_pre_stop(self):
-        _, pod, container = agent("pre-stop")
-        self.assertEqual(container["lifecycle"], {"preStop": {"sleep": {"seconds": 5}}})
-        self.assertGreater(pod["terminationGracePeriodSeconds"], 5 + 5)
+    def test_it_leaves_the_mesh_before_it_ends(self):
+        _, pod, container = agent("defaults")
+        command = container["lifecycle"]["preStop"]["exec"]["command"]
+        self.assertEqual(command, ["/usr/local/bin/dt", "drain", "--wait=6s"])
+        self.assertGreater(pod["terminationGracePeriodSeconds"], 6 + 5)
+        self.assertNotIn("lifecycle", agent("root")[2], "0 is none")
 
     def test_notes(self):
         notes = install_notes("dt-chart")

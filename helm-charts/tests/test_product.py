@@ -39,6 +39,13 @@ class Configuration(unittest.TestCase):
                 result = config("check", agent_of(case))
                 self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
 
+    def test_the_drain_command_is_one(self):
+        command = agent_of("defaults")["lifecycle"]["preStop"]["exec"]["command"]
+        # A process that is none: everything before that was understood.
+        result = run(DT, *command[1:], "--pid=4194304")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("process 4194304", result.stderr)
+
     def test_arrives_as_meant(self):
         shown = config("show", agent_of("defaults")).stdout
         for line in (

@@ -38,8 +38,8 @@ combinations. Everything wrong is reported at once.
 {{- if and .Values.networkPolicy.enabled .Values.zookeeper.enabled .Values.hostNetwork (not .Values.networkPolicy.nodeCIDRs) -}}
 {{- $wrong = append $wrong "`networkPolicy.enabled` needs `networkPolicy.nodeCIDRs` where `hostNetwork` is true: agents come to ZooKeeper from the nodes' addresses" -}}
 {{- end -}}
-{{- if le (int .Values.terminationGracePeriodSeconds) (add 5 (int .Values.preStop.sleepSeconds)) -}}
-{{- $wrong = append $wrong (printf "`terminationGracePeriodSeconds` is %d; accepted: more than `preStop.sleepSeconds` + 5, the time an agent needs to end" (int .Values.terminationGracePeriodSeconds)) -}}
+{{- if le (int .Values.terminationGracePeriodSeconds) (add 5 (int .Values.preStop.drainSeconds)) -}}
+{{- $wrong = append $wrong (printf "`terminationGracePeriodSeconds` is %d; accepted: more than `preStop.drainSeconds` + 5, the time an agent needs to end" (int .Values.terminationGracePeriodSeconds)) -}}
 {{- end -}}
 {{- $alerts := list -}}
 {{- range (.Files.Get "files/alerts.yaml" | fromYaml).groups }}{{ range .rules }}{{ $alerts = append $alerts .alert }}{{ end }}{{ end -}}
