@@ -106,11 +106,16 @@ impl Distribution {
     }
 }
 
+/// So many values are put in order rather than counted in a histogram: most windows hold no more, and to look through a
+/// histogram for ten values costs more than to sort them.
+const FEW: usize = 64;
+
 /// Turns a window's samples into a [`Distribution`] by way of one reused histogram, so that a window of 10,000 peers
 /// costs no histogram per peer. Values below 1 ns count as 1 ns, values above 60 s as 60 s.
 #[derive(Debug)]
 pub struct Recorder {
     scratch: Histogram<u64>,
+    few: Vec<(u64, u64)>,
 }
 
 impl Default for Recorder {
@@ -125,24 +130,51 @@ impl Recorder {
     pub fn new() -> Self {
         Recorder {
             scratch: geometry::scratch(),
+            few: Vec::with_capacity(FEW),
         }
     }
 
     /// The distribution of `values`: (nanoseconds, how often). Zero counts are ignored.
     pub fn distribution(&mut self, values: impl IntoIterator<Item = (u64, u64)>) -> Distribution {
-        self.scratch.reset();
         let mut sum_ns = 0_u128;
-        for (value, count) in values {
-            let value = value.clamp(LOWEST_NS, HIGHEST_NS);
-            sum_ns = sum_ns.saturating_add(u128::from(value) * u128::from(count));
-            self.scratch.saturating_record_n(value, count);
-        }
-        let buckets = self
-            .scratch
-            .iter_recorded()
-            .map(|at| (at.value_iterated_to(), at.count_at_value()))
-            .collect();
+        let mut values = values
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(value, count)| (value.clamp(LOWEST_NS, HIGHEST_NS), count))
+            .inspect(|(value, count)| sum_ns = sum_ns.saturating_add(u128::from(*value) * u128::from(*count)));
+        self.few.clear();
+        self.few.extend(values.by_ref().take(FEW));
+        let next = values.next();
+        let buckets = match next {
+            None => self.sorted(),
+            Some(next) => {
+                self.scratch.reset();
+                for (value, count) in self.few.iter().copied().chain([next]).chain(values) {
+                    self.scratch.saturating_record_n(value, count);
+                }
+                let recorded = self.scratch.iter_recorded();
+                recorded
+                    .map(|at| (at.value_iterated_to(), at.count_at_value()))
+                    .collect()
+            }
+        };
         Distribution { buckets, sum_ns }
+    }
+
+    /// The buckets of the few values.
+    fn sorted(&mut self) -> Vec<(u64, u64)> {
+        for (value, _) in &mut self.few {
+            *value = geometry::highest_equivalent(*value);
+        }
+        self.few.sort_unstable();
+        self.few.dedup_by(|next, kept| {
+            let same = next.0 == kept.0;
+            if same {
+                kept.1 = kept.1.saturating_add(next.1);
+            }
+            same
+        });
+        self.few.clone()
     }
 }
 

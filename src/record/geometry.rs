@@ -26,6 +26,19 @@ pub(crate) fn lowest_equivalent(value: u64) -> u64 {
     (value >> shift) << shift
 }
 
+/// The highest value that shares a bucket with `value` at the records' resolution.
+pub(crate) fn highest_equivalent(value: u64) -> u64 {
+    let shift = (u64::BITS - value.leading_zeros()).saturating_sub(SUB_BUCKET_BITS);
+    value | ((1 << shift) - 1)
+}
+
+/// The place of a value's bucket in the counts array at the records' resolution.
+pub(crate) fn index_of(value: u64) -> u32 {
+    let shift = (u64::BITS - value.leading_zeros()).saturating_sub(SUB_BUCKET_BITS);
+    // Half of the sub-buckets of every row but the first lie below the row before.
+    (shift << (SUB_BUCKET_BITS - 1)) + (value >> shift) as u32
+}
+
 /// The layout that a V2 header describes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Geometry {
@@ -88,8 +101,11 @@ mod tests {
         }
 
         #[test]
-        fn lowest_equivalent_is_the_librarys(value in 1..=HIGHEST_NS) {
+        fn equivalent_values_are_the_librarys(value in 1..=HIGHEST_NS) {
             prop_assert_eq!(lowest_equivalent(value), scratch().lowest_equivalent(value));
+            prop_assert_eq!(highest_equivalent(value), scratch().highest_equivalent(value));
+            let geometry = Geometry::new(LOWEST_NS, u32::from(DIGITS)).unwrap();
+            prop_assert_eq!(geometry.highest_at(index_of(value).into()), Some(highest_equivalent(value)));
         }
     }
 }
