@@ -124,11 +124,12 @@ async fn demo(args: &DemoArgs) -> Result<(), String> {
     Ok(())
 }
 
-/// Waits until every pair and kind has a record. True when that came about.
+/// Waits until every pair and kind has a record with a probe in it. True when that came about.
 async fn wait_for_numbers(matrix: &Matrix, series: usize) -> bool {
     let until = Instant::now() + FIRST_NUMBERS;
     while Instant::now() < until {
-        if matrix.rows(now_ms()).len() >= series {
+        let numbers = matrix.rows(now_ms()).iter().filter(|row| row.sent > 0).count();
+        if numbers >= series {
             return true;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
