@@ -84,6 +84,7 @@ pub struct PacketChannel {
     mailbox: Mailbox,
     drops: DropCounter,
     skipped: Skipped,
+    used: bool,
 }
 
 impl PacketChannel {
@@ -126,6 +127,7 @@ impl PacketChannel {
             mailbox,
             drops,
             skipped,
+            used: false,
         };
         channel.settle_keying();
         channel
@@ -142,6 +144,7 @@ impl PacketChannel {
     /// last, the newest packet first.
     pub fn send(&mut self, batch: &mut Batch, report: &mut impl FnMut(SendResult)) -> usize {
         let (mut at, mut sent, mut tries) = (0, 0, 0);
+        self.used |= !batch.is_empty();
         let keyed = self.keyed();
         while at < batch.len() {
             let error = match mailbox::send(self.socket.as_fd(), batch, at, keyed) {
@@ -274,6 +277,12 @@ impl PacketChannel {
         &self.detected
     }
 
+    /// Whether [`send`](Self::send) was given a packet since the warm-up: before that nothing can come in.
+    #[must_use]
+    pub fn was_used(&self) -> bool {
+        self.used
+    }
+
     /// The ICMP identifier in effect: for a datagram socket the kernel's, which may not be the one asked for. For TCP the first source port.
     #[must_use]
     pub fn identifier(&self) -> u16 {
@@ -320,7 +329,9 @@ impl PacketChannel {
     /// # Errors
     /// An error of the socket itself.
     pub fn warm_up(&mut self) -> io::Result<bool> {
-        loopback::warm_up(self)
+        let warm = loopback::warm_up(self);
+        self.used = false;
+        warm
     }
 
     /// Finds out whether the kernel takes a key with each packet, by sending one to this host itself.

@@ -2,19 +2,19 @@
 //! measure of the handshake (`tcpi_rtt`, microseconds) in place of packet stamps.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
 
 use dt_probe::Mono;
 use libc::c_int;
 use nix::errno::Errno;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use socket2::{Domain, Protocol, Socket, Type};
+use nix::sys::epoll::{EpollEvent, EpollFlags};
+use socket2::Socket;
 
 use crate::clock::mono;
 use crate::cmsg::Control;
 use crate::mailbox::Mailbox;
+use crate::streams::{Stream, Streams};
 use crate::sys;
 
 /// Events taken by one `epoll_wait`.
@@ -80,7 +80,8 @@ struct Attempt {
     key: u32,
     source_port: u16,
     started: Mono,
-    socket: Socket,
+    destination: SocketAddr,
+    stream: Stream,
 }
 
 /// Connection attempts under way, each in a slot of a table of fixed size.
@@ -89,7 +90,7 @@ struct Attempt {
 /// that none of them lingers in TIME_WAIT and uses up the host's ports.
 #[derive(Debug)]
 pub struct Connector {
-    epoll: Epoll,
+    streams: Streams,
     attempts: Box<[Option<Attempt>]>,
     events: Box<[EpollEvent]>,
     /// What a socket's error queue is read into.
@@ -106,7 +107,7 @@ impl Connector {
     pub fn new(capacity: usize) -> io::Result<Connector> {
         let capacity = capacity.clamp(1, 1 << 20).next_power_of_two();
         Ok(Connector {
-            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            streams: Streams::new()?,
             attempts: std::iter::repeat_with(|| None).take(capacity).collect(),
             events: vec![EpollEvent::empty(); EVENTS].into_boxed_slice(),
             errors: Mailbox::new(),
@@ -125,64 +126,41 @@ impl Connector {
     /// # Errors
     /// How it ended, where it did so at once: never [`ConnectOutcome::Established`].
     pub fn start(&mut self, key: u32, destination: SocketAddr) -> Result<(), ConnectOutcome> {
-        self.start_from(key, destination, None)
-    }
-
-    /// Starts connecting from a source address of this host.
-    ///
-    /// # Errors
-    /// As for [`start`](Connector::start).
-    pub fn start_from(
-        &mut self,
-        key: u32,
-        destination: SocketAddr,
-        source: Option<IpAddr>,
-    ) -> Result<(), ConnectOutcome> {
         let slot = self.slot(key);
         if self.attempts[slot].is_some() {
             return Err(ConnectOutcome::Failed(libc::EBUSY));
         }
         let attempt = self
-            .connect(key, slot, destination, source)
+            .connect(key, slot, destination)
             .map_err(|error| ConnectOutcome::of(sys::errno(&error)))?;
         self.attempts[slot] = Some(attempt);
         self.in_flight += 1;
         Ok(())
     }
 
-    fn connect(&self, key: u32, slot: usize, destination: SocketAddr, source: Option<IpAddr>) -> io::Result<Attempt> {
-        let kind = Type::STREAM.nonblocking().cloexec();
-        let socket = Socket::new(Domain::for_address(destination), kind, Some(Protocol::TCP))?;
-        socket.set_linger(Some(Duration::ZERO))?;
-        queue_icmp_errors(&socket, destination.ip())?;
-        if let Some(source) = source {
-            // The port is chosen by connect(), which needs it free for this destination only.
-            sys::set_int(socket.as_fd(), libc::SOL_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)?;
-            socket.bind(&SocketAddr::new(source, 0).into())?;
-        }
+    fn connect(&mut self, key: u32, slot: usize, destination: SocketAddr) -> io::Result<Attempt> {
+        let mut stream = self.streams.take(destination)?;
         let started = mono();
-        match socket.connect(&destination.into()) {
+        match stream.socket.connect(&destination.into()) {
             Ok(()) => {}
             Err(error) if sys::errno(&error) == libc::EINPROGRESS => {}
             Err(error) => return Err(error),
         }
         // Now, for a refused socket loses its port.
-        let local = socket.local_addr()?.as_socket();
+        let local = stream.socket.local_addr()?.as_socket();
         // TCP answers itself where the kernel happens to choose the very port that is probed on this host (simultaneous
         // open, RFC 9293, section 3.5): nobody listens there.
         if local.is_some_and(|local| (local.ip(), local.port()) == (destination.ip(), destination.port())) {
             return Err(io::Error::from_raw_os_error(libc::ECONNREFUSED));
         }
         let source_port = local.map_or(0, |local| local.port());
-        // Level-triggered: poll() sees what has happened already, be it that the socket is established (writable) or that an
-        // ICMP error is queued.
-        self.epoll
-            .add(&socket, EpollEvent::new(EpollFlags::EPOLLOUT, slot as u64))?;
+        self.streams.watch(&mut stream, slot)?;
         Ok(Attempt {
             key,
             source_port,
             started,
-            socket,
+            destination,
+            stream,
         })
     }
 
@@ -193,29 +171,15 @@ impl Connector {
     pub fn poll(&mut self, report: &mut impl FnMut(Connected)) -> io::Result<usize> {
         let mut reported = 0;
         loop {
-            let count = match self.epoll.wait(&mut self.events, EpollTimeout::ZERO) {
+            let count = match self.streams.news(&mut self.events) {
                 Ok(count) => count,
                 Err(Errno::EINTR) => continue,
                 Err(error) => return Err(error.into()),
             };
             for index in 0..count {
-                let slot = usize::try_from(self.events[index].data()).unwrap_or(usize::MAX);
-                let Some(place) = self.attempts.get_mut(slot) else {
-                    continue;
-                };
-                let Some(attempt) = place.as_ref() else { continue };
-                let ended = match state(attempt, &mut self.errors) {
-                    State::UnderWay => continue,
-                    State::GivenUp => None,
-                    State::Ended(result) => Some(Connected {
-                        key: attempt.key,
-                        source_port: attempt.source_port,
-                        result,
-                    }),
-                };
-                *place = None;
-                self.in_flight -= 1;
-                if let Some(connected) = ended {
+                let event = self.events[index];
+                let slot = usize::try_from(event.data()).unwrap_or(usize::MAX);
+                if let Some(connected) = self.look_at(slot, event.events()) {
                     report(connected);
                     reported += 1;
                 }
@@ -224,6 +188,35 @@ impl Connector {
                 return Ok(reported);
             }
         }
+    }
+
+    /// Looks at the attempt that epoll has named; gives its end, if that is one to be told.
+    fn look_at(&mut self, slot: usize, flags: EpollFlags) -> Option<Connected> {
+        let place = self.attempts.get_mut(slot)?;
+        let attempt = place.as_mut()?;
+        let result = match state(attempt, &mut self.errors) {
+            State::Ended(result) => Some(result),
+            State::GivenUp => None,
+            // Named once: to be named again it has to be watched again.
+            State::UnderWay => match self.streams.watch(&mut attempt.stream, slot) {
+                Ok(()) => return None,
+                Err(error) => Some(ConnectOutcome::Failed(sys::errno(&error))),
+            },
+        };
+        let attempt = place.take()?;
+        self.in_flight -= 1;
+        let result = result?;
+        let (key, source_port) = (attempt.key, attempt.source_port);
+        let established = matches!(result, ConnectOutcome::Established { .. });
+        // An error may lie in the queue of the others, to be taken for the next attempt's.
+        if established && !flags.contains(EpollFlags::EPOLLERR) {
+            self.streams.give_back(attempt.stream, attempt.destination);
+        }
+        Some(Connected {
+            key,
+            source_port,
+            result,
+        })
     }
 
     /// Gives an attempt up; nothing will be told of it. Returns whether there was one.
@@ -242,19 +235,8 @@ impl Connector {
 impl AsFd for Connector {
     /// Readable when an attempt has ended.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.epoll.0.as_fd()
+        self.streams.as_fd()
     }
-}
-
-/// Asks for ICMP errors in the socket's error queue. Its errno alone can't tell a port-unreachable from a RST, and an error
-/// that is back before `connect()` has returned, as from this host's own firewall, sets no errno at all.
-fn queue_icmp_errors(socket: &Socket, destination: IpAddr) -> io::Result<()> {
-    let (level, name) = if destination.to_canonical().is_ipv4() {
-        (libc::SOL_IP, libc::IP_RECVERR)
-    } else {
-        (libc::SOL_IPV6, libc::IPV6_RECVERR)
-    };
-    sys::set_int(socket.as_fd(), level, name, 1)
 }
 
 /// Reads the socket's error queue: whether an ICMP error was in it. The kernel has matched it to the SYN by its ports and
@@ -278,7 +260,7 @@ enum State {
 
 /// Looks at an attempt that epoll has named.
 fn state(attempt: &Attempt, errors: &mut Mailbox) -> State {
-    let Attempt { socket, started, .. } = attempt;
+    let (socket, started) = (&attempt.stream.socket, &attempt.started);
     let handshake = match Handshake::read(socket, *started) {
         Ok(handshake) => handshake,
         Err(error) => return State::Ended(ConnectOutcome::Failed(sys::errno(&error))),

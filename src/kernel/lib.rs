@@ -28,6 +28,7 @@ mod queued;
 pub mod rights;
 pub mod route;
 pub mod setup;
+mod streams;
 mod sys;
 pub mod thread;
 

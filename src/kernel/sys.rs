@@ -69,6 +69,27 @@ pub(crate) fn get_option(socket: BorrowedFd<'_>, level: c_int, name: c_int, valu
     }
 }
 
+/// Takes a TCP socket's connection apart, so that it can connect again. One that was established ends by RST.
+pub(crate) fn disconnect(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let nobody = libc::sockaddr {
+        sa_family: libc::AF_UNSPEC as libc::sa_family_t,
+        sa_data: [0; 14],
+    };
+    // SAFETY: the address and its length describe `nobody`, which outlives the call; the kernel only reads it.
+    let code = unsafe {
+        libc::connect(
+            socket.as_raw_fd(),
+            &raw const nobody,
+            size_of::<libc::sockaddr>() as socklen_t,
+        )
+    };
+    if code == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 /// Attaches a classic BPF program: packets for which it returns 0 never reach the socket.
 pub(crate) fn attach_filter(socket: BorrowedFd<'_>, program: &[sock_filter]) -> io::Result<()> {
     let length = u16::try_from(program.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;

@@ -32,6 +32,7 @@ pub use config::{
 pub use event::{Event, Sample, TargetId, What};
 pub use kind::{Clock, Fate, Method, ProbeKind, UnknownWord};
 pub use lane::{Arrival, ConnectOutcome, Lane, LaneStats, SendFailure, Transmit};
+pub use pace::LONGEST_TICK;
 pub use samples::{Delays, Samples};
 pub use schedule::{Due, Pattern, Schedule, late_limit};
 pub use time::{Mono, Wall};

@@ -3,8 +3,8 @@
 
 use crate::time::{MILLISECOND, Mono, SECOND};
 
-/// What a driver that wakes once in a tick may catch up with at a time, in nanoseconds: ticks up to 20 ms lose nothing.
-const TOLERANCE: u64 = 20 * MILLISECOND;
+/// The longest tick of a driver, in nanoseconds: one that wakes no less often loses nothing by what it sends at a time.
+pub const LONGEST_TICK: u64 = 50 * MILLISECOND;
 
 /// Picoseconds in a nanosecond: the unit in which a million probes per second still have a precise interval.
 const PICO: u128 = 1000;
@@ -52,6 +52,6 @@ impl Pace {
     }
 
     fn tolerance(&self) -> u128 {
-        self.interval.max(u128::from(TOLERANCE) * PICO)
+        self.interval.max(u128::from(LONGEST_TICK) * PICO)
     }
 }

@@ -5,7 +5,7 @@
 mod common;
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 
 use common::{BOTH, firewall, in_namespace, shell, until};
 use dt_kernel::{ConnectOutcome, Connected, Connector, Family};
@@ -293,26 +293,58 @@ fn many_at_once_end_each_in_its_way() {
     });
 }
 
+/// Open sockets of this network namespace.
+fn sockets() -> usize {
+    let stat = std::fs::read_to_string("/proc/thread-self/net/sockstat").unwrap();
+    let used = stat
+        .strip_prefix("sockets: used ")
+        .and_then(|rest| rest.split_whitespace().next());
+    used.unwrap().parse().unwrap()
+}
+
+/// A socket is used again from another port, and the connection that it was used for before is gone at its other end.
 #[test]
-fn a_source_address_is_used() {
-    in_namespace(|| {
-        let listener = listener(Family::V4);
-        let source: IpAddr = "127.0.0.9".parse().unwrap();
-        let mut connector = Connector::new(1).unwrap();
-        connector
-            .start_from(1, listener.local_addr().unwrap(), Some(source))
-            .unwrap();
-        assert!(matches!(
-            ended(&mut connector, 1)[&1].result,
-            ConnectOutcome::Established { .. }
-        ));
-        assert_eq!(listener.accept().unwrap().1.ip(), source);
-        let wrong = Some("198.51.100.1".parse().unwrap());
-        let error = connector
-            .start_from(1, listener.local_addr().unwrap(), wrong)
-            .unwrap_err();
-        assert_eq!(error, ConnectOutcome::Failed(libc::EADDRNOTAVAIL));
-    });
+fn a_socket_is_used_again() {
+    for family in BOTH {
+        in_namespace(|| {
+            let listener = listener(family);
+            let closed = self::listener(family).local_addr().unwrap();
+            let open = listener.local_addr().unwrap();
+            let mut connector = Connector::new(4).unwrap();
+            let (mut ports, mut most, others) = (std::collections::HashSet::new(), 0, sockets());
+            for key in 0..50 {
+                connector.start(key, open).unwrap();
+                let (mut accepted, peer) = listener.accept().unwrap();
+                let connected = ended(&mut connector, 1)[&key];
+                assert!(
+                    matches!(
+                        connected.result,
+                        ConnectOutcome::Established {
+                            retransmitted: false,
+                            ..
+                        }
+                    ),
+                    "{connected:?}"
+                );
+                assert_eq!(connected.source_port, peer.port());
+                ports.insert(peer.port());
+                let end = std::io::Read::read(&mut accepted, &mut [0]).unwrap_err();
+                assert_eq!(end.kind(), std::io::ErrorKind::ConnectionReset);
+                assert_eq!(
+                    result(&mut connector, key, closed),
+                    ConnectOutcome::Refused,
+                    "in between"
+                );
+                most = most.max(sockets());
+            }
+            assert!(ports.len() > 10, "{ports:?}");
+            // The connector's one socket, and the one accepted last.
+            assert!(
+                (1..=others + 2).contains(&most),
+                "{most} sockets, {others} without the connector"
+            );
+        });
+    }
 }
 
 /// A peer that resets at once had completed the handshake all the same.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 
-use dt_probe::time::{MILLISECOND, SECOND};
+use dt_probe::time::MILLISECOND;
 use dt_probe::{Event, Lane, Mono, ProbeKind, TargetId, TargetSpec, Wall, What};
 use rtrb::{Consumer, Producer, RingBuffer};
 
@@ -27,14 +27,13 @@ use crate::ports::SourcePorts;
 
 mod running;
 mod stats;
+mod tick;
 mod wait;
 
 use running::Running;
 pub use stats::{LATENESS_BOUNDS, LaneCounters, Stats};
 use wait::wait_readable;
 
-/// How many batches of one lane a single turn sends, so that replies are read in between.
-const BATCHES_PER_TURN: usize = 4;
 /// How many reads of one queue a single turn makes: bounded, so that a flood can't keep the thread from sending.
 const READS_PER_TURN: usize = 64;
 /// Free places in the report ring without which a turn isn't begun: what a turn's reads, sends and expiries can yield
@@ -42,12 +41,8 @@ const READS_PER_TURN: usize = 64;
 const ROOM: usize = 4 * BATCH;
 /// The thread looks for commands at least this often.
 const LONGEST_SLEEP: u64 = 100 * MILLISECOND;
-/// Bounds of the tick. Below 1 ms wake-ups cost more than they smooth; above 20 ms replies would wait too long.
-const TICK: std::ops::RangeInclusive<u64> = MILLISECOND..=20 * MILLISECOND;
-/// A tick is stretched until about this many probes leave together.
-const PROBES_PER_TICK: u64 = 64;
-/// Below this many probes per second a wake-up for each reply costs nothing worth saving.
-const WAKE_PER_REPLY_BELOW: u64 = 200;
+/// The tick while the report ring is full.
+const STALL: u64 = 20 * MILLISECOND;
 /// At most this often the report ring carries the time: before what a turn decides, so that it is counted to the window
 /// it was decided in.
 const REPORT_TIME_EVERY: u64 = 10 * MILLISECOND;
@@ -213,7 +208,7 @@ impl ProbeThread {
             if self.outbox.slots() < ROOM {
                 self.stats.stalled();
                 // What waits to be read would wake the thread at once, over and over.
-                due = now.mono.plus(*TICK.end());
+                due = now.mono.plus(STALL);
                 sleep_until(due);
                 continue;
             }
@@ -275,12 +270,12 @@ impl ProbeThread {
         }
     }
 
-    fn nominal_rate(&self) -> u64 {
-        self.lanes.iter().map(|l| l.lane.nominal_rate()).sum()
+    fn wakes_per_reply(&self) -> bool {
+        tick::wakes_per_reply(self.nominal_rate()) || self.lanes.iter().any(Running::needs_wake_ups)
     }
 
-    fn wakes_per_reply(&self) -> bool {
-        self.nominal_rate() < WAKE_PER_REPLY_BELOW || self.lanes.iter().any(Running::needs_wake_ups)
+    fn nominal_rate(&self) -> u64 {
+        self.lanes.iter().map(|l| l.lane.nominal_rate()).sum()
     }
 
     /// Sleeps until there is work; returns when the thread had meant to run again.
@@ -291,7 +286,8 @@ impl ProbeThread {
         }
         let next = self.lanes.iter().filter_map(|l| l.lane.next_wakeup()).min();
         let latest = now.plus(LONGEST_SLEEP);
-        let tick = (PROBES_PER_TICK * SECOND / self.nominal_rate().max(1)).clamp(*TICK.start(), *TICK.end());
+        let periods = self.lanes.iter().filter_map(|l| l.lane.period());
+        let tick = tick::length(self.nominal_rate(), periods.min());
         let due = next.map_or(latest, |at| at.max(began.plus(tick)).min(latest)).max(now);
         if self.wakes_per_reply() {
             let fds = self.lanes.iter().flat_map(Running::fds);

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use dt_probe::{Arrival, ConnectOutcome, Lane, LaneStats, Mono, ProbeKind, SendFailure};
 use rtrb::Producer;
 
-use super::{BATCHES_PER_TURN, READS_PER_TURN, ROOM, Report, Setup, Shell};
+use super::{READS_PER_TURN, ROOM, Report, Setup, Shell};
 use crate::batch::{BATCH, Batch, LONGEST_PACKET, SendOutcome};
 use crate::channel::PacketChannel;
 use crate::clock::Clocks;
@@ -52,12 +52,14 @@ impl Running {
         }
     }
 
+    /// The descriptors on which something is waited for.
     pub(super) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let connector = match &self.shell {
             Shell::Connect(connector) => Some(connector.as_fd()),
             Shell::Packets { .. } => None,
         };
-        self.channels().map(AsFd::as_fd).chain(connector)
+        let channels = self.channels().filter(|channel| channel.was_used());
+        channels.map(AsFd::as_fd).chain(connector)
     }
 
     /// For the thread's counters: the lane's own, its probes in flight, drops and overflows.
@@ -66,12 +68,9 @@ impl Running {
         (self.lane.stats(), self.lane.in_flight(), drops, self.overflows)
     }
 
-    /// Without receive stamps, or with `connect()`, a reply's time is when this program sees it.
+    /// Without receive stamps a reply's time is when this program sees it. Handshakes are timed by the kernel.
     pub(super) fn needs_wake_ups(&self) -> bool {
-        match &self.shell {
-            Shell::Connect(_) => true,
-            Shell::Packets { .. } => self.channels().any(|c| !c.detected().rx_stamps),
-        }
+        self.channels().any(|channel| !channel.detected().rx_stamps)
     }
 
     /// One turn: receive, errors, settle, expire, send. True where there is more to send at once.
@@ -108,7 +107,8 @@ impl Running {
             return true;
         };
         let mut dry = true;
-        for channel in [v4, v6].into_iter().flatten() {
+        // Nothing can come in on a channel that nothing went out by: most hosts have peers of one IP version only.
+        for channel in [v4, v6].into_iter().flatten().filter(|channel| channel.was_used()) {
             // Half of the buffer in use when we come to read it: stamps may have been dropped, of which the kernel
             // tells nothing.
             if channel.memory().is_some_and(|(used, limit)| used > limit / 2) {
@@ -157,13 +157,8 @@ impl Running {
     }
 
     fn send_packets(&mut self, clocks: &mut Clocks, outbox: &mut Producer<Report>) -> bool {
-        for _ in 0..BATCHES_PER_TURN {
-            if outbox.slots() < ROOM || !self.send_batch(clocks) {
-                return false;
-            }
-            drain(self.kind, &mut self.lane, outbox);
-        }
-        true
+        // One batch a turn: of more, the packets and their stamps no longer fit into the processor's own memory.
+        outbox.slots() >= ROOM && self.send_batch(clocks)
     }
 
     /// Fills one batch and sends it. True where the lane filled it and the kernel took it: there may be more to send.
@@ -214,7 +209,7 @@ impl Running {
         else {
             return false;
         };
-        for _ in 0..BATCHES_PER_TURN * BATCH {
+        for _ in 0..BATCH {
             if outbox.slots() < ROOM {
                 return false;
             }

@@ -15,7 +15,7 @@ use crate::clocks::Stamps;
 use crate::config::{AddError, ConfigError, LaneConfig, Mode, Protocol, TargetSpec};
 use crate::cookie::Keyed;
 use crate::event::{Event, TargetId};
-use crate::pace::Pace;
+use crate::pace::{LONGEST_TICK, Pace};
 use crate::ring::{Ring, State};
 use crate::schedule::{Pattern, Schedule};
 use crate::targets::{Ports, Presence, Targets};
@@ -34,8 +34,9 @@ const EVENTS_ENOUGH: usize = EVENTS / 2;
 const MAX_UNREPORTED: usize = 1024;
 /// When to look again where sending has to wait for something that has no due time.
 const WAIT: u64 = MILLISECOND;
-/// Lateness up to which probes are sent as they come; beyond it, what has piled up is sent at twice the usual rate.
-const ON_TIME: u64 = 20 * MILLISECOND;
+/// Lateness up to which probes are sent as they come; beyond it, what has piled up is sent half as fast again
+/// as usual.
+const ON_TIME: u64 = LONGEST_TICK + 20 * MILLISECOND;
 
 /// One probe kind of this host: its schedule, its probes in flight, its time-out. Knows no clock and no socket.
 ///
@@ -51,7 +52,8 @@ const ON_TIME: u64 = 20 * MILLISECOND;
 ///    in order, [`handle_sent`](Lane::handle_sent) or [`handle_send_failed`](Lane::handle_send_failed); for those at
 ///    the batch's end that the kernel didn't take, newest first, [`handle_unsent`](Lane::handle_unsent);
 /// 5. [`poll_event`](Lane::poll_event) until it gives `None`, also after each batch of packets within a tick;
-/// 6. sleep until [`next_wakeup`](Lane::next_wakeup); waking up to 20 ms late costs nothing.
+/// 6. sleep until [`next_wakeup`](Lane::next_wakeup); waking late by up to [`LONGEST_TICK`](crate::LONGEST_TICK) or an eighth of the period
+///    costs nothing.
 ///
 /// With [`Protocol::Connect`] a probe polled is a connection to be started, [`handle_connected`](Lane::handle_connected)
 /// says how it ended, and there are no packets and stamps.
@@ -209,6 +211,14 @@ impl Lane {
         }
     }
 
+    /// Nanoseconds from one probe of a target to the next; `None` where there are no targets, or they are probed as fast
+    /// as the cap permits.
+    #[must_use]
+    pub fn period(&self) -> Option<u64> {
+        let period = self.schedule.period();
+        (period > 0 && !self.schedule.is_empty()).then_some(period)
+    }
+
     /// Changes the cap on probes per second; 0 is taken as 1.
     pub fn set_rate(&mut self, rate: u32) {
         self.rate.set(u64::from(rate), SECOND);
@@ -302,7 +312,8 @@ impl Lane {
     }
 
     fn set_catch_up(&mut self) {
-        let twice = 2 * self.schedule.len().max(1) as u64;
-        self.catch_up.set(twice, self.schedule.period().max(1));
+        // Half as fast again: with what a tick may hold besides, any 100 ms stay below three times their share.
+        let targets = self.schedule.len().max(1) as u64;
+        self.catch_up.set(3 * targets, 2 * self.schedule.period().max(1));
     }
 }

@@ -244,9 +244,9 @@ fn the_rate_is_never_exceeded_and_bursts_are_short() {
     assert!(sent.len() > 2000, "{}", sent.len());
     for (first, start) in sent.iter().enumerate() {
         for (count, end) in (1_u64..).zip(&sent[first..]).take(200) {
-            // In any interval no more than the rate, and 20 ms of it on top.
+            // In any interval no more than the rate, and 50 ms of it on top.
             assert!(
-                count <= (end - start) * u64::from(rate) / SECOND + 21,
+                count <= (end - start) * u64::from(rate) / SECOND + 51,
                 "{count} in {} ns",
                 end - start
             );
@@ -255,7 +255,7 @@ fn the_rate_is_never_exceeded_and_bursts_are_short() {
 }
 
 #[test]
-fn after_a_stall_probes_are_caught_up_with_at_twice_the_usual_rate() {
+fn after_a_stall_probes_are_caught_up_with_half_as_fast_again() {
     let addresses: Vec<String> = (0..1000)
         .map(|id| format!("10.0.{}.{}:0", id / 250, id % 250))
         .collect();
@@ -275,13 +275,16 @@ fn after_a_stall_probes_are_caught_up_with_at_twice_the_usual_rate() {
     let before = lane.stats();
     now = now.plus(200 * MILLISECOND);
     let burst = tick(&mut lane, now);
-    assert!(burst <= 41, "{burst} probes at once after a stall");
-    let mut busiest = 0;
+    let mut each: Vec<usize> = vec![burst];
     for _ in 0..300 {
         now = now.plus(MILLISECOND);
-        busiest = busiest.max(tick(&mut lane, now));
+        each.push(tick(&mut lane, now));
     }
-    assert!(busiest <= 25, "{busiest} probes in a millisecond");
+    let busiest = each.windows(100).map(|some| some.iter().sum::<usize>()).max();
+    assert!(
+        busiest < Some(300),
+        "{busiest:?} probes in 100 ms, of which 100 are the share"
+    );
     let stats = lane.stats();
     assert_eq!(stats.skipped, before.skipped, "200 ms are within the limit of 250 ms");
     // 500 ms at 1,000 a second, give or take what was under way.

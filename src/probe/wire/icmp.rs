@@ -14,6 +14,17 @@ pub(crate) const MIN_PAYLOAD: u16 = 16;
 /// What fits into 1,500 bytes behind an IPv6 header: larger ones would be fragmented on an ordinary path.
 pub(crate) const MAX_PAYLOAD: u16 = 1500 - 40 - HEADER as u16;
 
+/// What follows the cookie: 16, 17 and so on to 255, again and again.
+static COUNTING: [u8; (MAX_PAYLOAD - MIN_PAYLOAD) as usize] = {
+    let mut bytes = [0; (MAX_PAYLOAD - MIN_PAYLOAD) as usize];
+    let mut at = 0;
+    while at < bytes.len() {
+        bytes[at] = (16 + at % 240) as u8;
+        at += 1;
+    }
+    bytes
+};
+
 /// The versions differ in their type numbers, and in who computes the checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Version {
@@ -63,14 +74,13 @@ pub(crate) struct Header {
 
 /// Writes a request with `payload_bytes` of payload; `None` where `buf` is too small for it.
 pub(crate) fn write_request(buf: &mut [u8], version: Version, echo: Echo, payload_bytes: u16) -> Option<usize> {
-    let len = HEADER + usize::from(payload_bytes.max(MIN_PAYLOAD));
+    let len = HEADER + usize::from(payload_bytes.clamp(MIN_PAYLOAD, MAX_PAYLOAD));
     let bytes = buf.get_mut(..len)?;
     let (header, payload) = bytes.split_at_mut(HEADER);
     payload[..8].copy_from_slice(&echo.sequence.to_be_bytes());
     payload[8..16].copy_from_slice(&echo.cookie.to_be_bytes());
-    for (place, byte) in (16..=u8::MAX).cycle().zip(&mut payload[16..]) {
-        *byte = place;
-    }
+    let rest = &mut payload[MIN_PAYLOAD as usize..];
+    rest.copy_from_slice(&COUNTING[..rest.len()]);
     header.fill(0);
     let mut packet = MutableEchoRequestPacket::new(bytes)?;
     packet.set_icmp_type(IcmpType(version.request()));
