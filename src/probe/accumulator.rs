@@ -1,5 +1,7 @@
 //! What one target's probes came to within one window.
 
+use smallvec::SmallVec;
+
 use crate::event::{Event, Sample, What};
 use crate::kind::{Clock, Fate};
 use crate::samples::{Delays, Samples};
@@ -76,7 +78,7 @@ const MAX_FLOWS: usize = 4096;
 
 /// The counts of one window of one target: there is one of these for each of 100,000 targets, so it is narrow. A count
 /// that doesn't fit saturates.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Narrow {
     fates: [u32; Fate::ALL.len()],
     late: u32,
@@ -89,8 +91,8 @@ struct Narrow {
 #[derive(Clone, Debug, Default)]
 pub struct Accumulator {
     samples: Samples,
-    /// Ascending by port.
-    flows: Vec<Flow>,
+    /// Ascending by port. The first lies in the struct, as for the samples.
+    flows: SmallVec<[Flow; 1]>,
     counts: Narrow,
     clocks: Option<(Clock, Clock)>,
 }
@@ -167,6 +169,11 @@ impl Accumulator {
         }
     }
 
+    /// Whether nothing was added since it was made or cleared.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.counts == Narrow::default()
+    }
+
     /// Back to nothing, keeping the memory for another window like this one.
     pub fn clear(&mut self) {
         self.counts = Narrow::default();
@@ -184,10 +191,6 @@ impl Accumulator {
             Ok(place) => place,
             Err(_) if self.flows.len() == MAX_FLOWS => return,
             Err(place) => {
-                if self.flows.capacity() == 0 {
-                    // As for the samples: often there is only one.
-                    self.flows.reserve_exact(1);
-                }
                 self.flows.insert(place, Flow { port, sent: 0, lost: 0 });
                 place
             }

@@ -13,6 +13,7 @@ mod clocks;
 mod config;
 mod cookie;
 mod event;
+mod grow;
 mod kind;
 mod lane;
 mod pace;

@@ -1,6 +1,8 @@
 //! The delays of one window of one target, in as little memory as they need: 8 bytes a probe while they are few, sparse
 //! histograms when they are many.
 
+use smallvec::SmallVec;
+
 /// So many are kept one by one; more are folded into the histogram.
 const FEW: usize = 4096;
 
@@ -64,8 +66,8 @@ const fn highest(bucket: u32) -> u64 {
 /// allocates nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Samples {
-    /// By column.
-    few: Vec<[u32; 2]>,
+    /// By column. The first two lie in the struct: one probe per target and window is the common case of a large mesh.
+    few: SmallVec<[[u32; 2]; 2]>,
     /// Only where there were many; by column.
     many: Option<Box<[Histogram; 2]>>,
 }
@@ -86,7 +88,7 @@ impl Samples {
     #[must_use]
     pub const fn new() -> Samples {
         Samples {
-            few: Vec::new(),
+            few: SmallVec::new_const(),
             many: None,
         }
     }
@@ -96,9 +98,8 @@ impl Samples {
         if self.few.len() == FEW {
             self.fold();
         }
-        if self.few.capacity() == 0 {
-            // One probe per target and window is the common case of a large mesh.
-            self.few.reserve_exact(1);
+        if self.few.len() == self.few.capacity() {
+            self.few.reserve_exact(self.few.len() / 2);
         }
         self.few.push([pack(rtt), host_delay.map_or(ABSENT, pack)]);
     }

@@ -13,6 +13,7 @@ use rand::{Rng, SeedableRng};
 
 use crate::config::MIN_PAIR_INTERVAL;
 use crate::event::TargetId;
+use crate::grow;
 use crate::time::{MILLISECOND, Mono};
 
 /// How late a probe of a continuous schedule may be sent, in nanoseconds: a quarter of the period, at least 20 ms (a
@@ -118,20 +119,19 @@ impl Schedule {
     /// Schedules `target`: its first turn comes within one period. Without effect where it is scheduled already.
     pub fn add(&mut self, target: TargetId, now: Mono) {
         let index = target.0 as usize;
-        if self.generations.len() <= index {
-            self.generations.resize(index + 1, 0);
-        }
+        grow::fill_to(&mut self.generations, index + 1, 0);
         if self.contains(target) {
             return;
         }
         self.generations[index] = self.generations[index].wrapping_add(1);
         let generation = self.generations[index];
-        self.arrivals.push(Entry {
+        let arrival = Entry {
             due: now,
             target,
             generation,
             missed: 0,
-        });
+        };
+        grow::push(&mut self.arrivals, arrival);
         self.live += 1;
     }
 
@@ -334,7 +334,12 @@ impl Schedule {
                 }
             }
         }
-        self.queue.extend(arrivals);
+        if self.queue.is_empty() {
+            self.queue = arrivals.into();
+        } else {
+            self.queue.reserve_exact(arrivals.len());
+            self.queue.extend(arrivals);
+        }
         // Stable, so that a waiting schedule keeps the order of its targets.
         self.queue.make_contiguous().sort_by_key(|entry| entry.due);
     }

@@ -5,13 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::config::{AddError, MAX_TARGETS, Protocol, TargetSpec};
 use crate::event::TargetId;
+use crate::grow;
 use crate::time::Mono;
 
 /// One row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
-    pub(crate) source: Option<IpAddr>,
+    pub(crate) source: Source,
     /// Tells the probes of this target from those of an earlier one with the same id.
     pub(crate) generation: u32,
     /// Probes without a fate.
@@ -25,6 +26,12 @@ pub(crate) struct Target {
     pub(crate) presence: Presence,
 }
 
+const _: () = assert!(size_of::<Target>() <= 64);
+
+/// Names an address in the table's list of them, 0 for none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Source(u32);
+
 /// Whether a row is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Presence {
@@ -36,7 +43,7 @@ pub(crate) enum Presence {
 
 const VACANT: Target = Target {
     address: SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0),
-    source: None,
+    source: Source(0),
     generation: 0,
     in_flight: 0,
     remaining: 0,
@@ -49,6 +56,8 @@ const VACANT: Target = Target {
 #[derive(Debug, Default)]
 pub(crate) struct Targets {
     rows: Vec<Target>,
+    /// The local addresses that probes leave from: a host has few.
+    sources: Vec<IpAddr>,
 }
 
 impl Targets {
@@ -67,19 +76,36 @@ impl Targets {
             return Err(AddError::IdInUse(spec.id));
         }
         let address = check_address(&spec, protocol)?;
-        if self.rows.len() <= index {
-            self.rows.resize(index + 1, VACANT);
-        }
+        grow::fill_to(&mut self.rows, index + 1, VACANT);
+        let source = self.intern(spec.source);
         let row = &mut self.rows[index];
         *row = Target {
             address,
-            source: spec.source.map(|source| source.to_canonical()),
+            source,
             generation: row.generation.wrapping_add(1),
             remaining,
             presence: Presence::Active,
             ..VACANT
         };
         Ok(row)
+    }
+
+    fn intern(&mut self, source: Option<IpAddr>) -> Source {
+        let Some(source) = source.map(|source| source.to_canonical()) else {
+            return Source(0);
+        };
+        let place = self.sources.iter().position(|known| *known == source);
+        let place = place.unwrap_or_else(|| {
+            self.sources.push(source);
+            self.sources.len() - 1
+        });
+        // There are no more of them than rows.
+        Source(place as u32 + 1)
+    }
+
+    /// The address that a target's probes leave from.
+    pub(crate) fn source(&self, source: Source) -> Option<IpAddr> {
+        self.sources.get((source.0 as usize).checked_sub(1)?).copied()
     }
 
     /// The row of an id in use.
@@ -186,8 +212,8 @@ impl Ports {
                 self.rows[row as usize] = flow;
                 return row;
             }
-            self.rows.push(flow);
-            self.busy.resize(self.rows.len() * self.words, 0);
+            grow::push(&mut self.rows, flow);
+            grow::fill_to(&mut self.busy, self.rows.len() * self.words, 0);
             (self.rows.len() - 1) as u32
         });
         self.rows[row as usize].users += 1;

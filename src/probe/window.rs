@@ -1,7 +1,10 @@
 //! Windows of UTC, and the table in which one lane's events are summed up until theirs closes.
 
+use std::num::NonZero;
+
 use crate::accumulator::Accumulator;
 use crate::event::{Event, TargetId, What};
+use crate::grow;
 use crate::time::Wall;
 
 /// An interval of UTC between two multiples of its width.
@@ -38,35 +41,88 @@ impl Window {
     }
 }
 
-#[derive(Clone, Debug, Default)]
+/// What is known of a target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Row {
     #[default]
     Vacant,
-    Known(Accumulator),
+    Known(Sums),
     /// Gone, but its last window isn't closed.
-    Gone(Accumulator),
+    Gone(Sums),
 }
 
-impl Row {
-    fn close(&mut self, visit: impl FnOnce(&Accumulator, bool)) {
-        match self {
+/// Which accumulator of the pool a target has: none while nothing happens to it.
+type Sums = Option<NonZero<u32>>;
+
+/// Accumulators for those targets that something happened to in this window or the one before: where there are 100,000
+/// targets, most have none.
+#[derive(Clone, Debug, Default)]
+struct Pool {
+    /// [`Sums`] are places in it, counted from 1.
+    all: Vec<Accumulator>,
+    free: Vec<NonZero<u32>>,
+    /// Of those that nothing happened to.
+    empty: Accumulator,
+}
+
+impl Pool {
+    fn get(&self, sums: Sums) -> &Accumulator {
+        sums.and_then(|place| self.all.get(place.get() as usize - 1))
+            .unwrap_or(&self.empty)
+    }
+
+    fn get_mut(&mut self, sums: &mut Sums) -> &mut Accumulator {
+        let place = *sums.get_or_insert_with(|| {
+            self.free.pop().unwrap_or_else(|| {
+                grow::push(&mut self.all, Accumulator::new());
+                // Targets are numbered by 32 bits, and none has two.
+                NonZero::<u32>::MIN.saturating_add(self.all.len() as u32 - 1)
+            })
+        });
+        &mut self.all[place.get() as usize - 1]
+    }
+
+    /// Clears the sums for another target, keeping their memory.
+    fn give_back(&mut self, sums: Sums) {
+        if let Some(place) = sums {
+            self.all[place.get() as usize - 1].clear();
+            grow::push(&mut self.free, place);
+        }
+    }
+
+    /// Clears the sums for the target's next window, which is likely to need as much memory; those of a target that
+    /// nothing happened to are free for others.
+    fn clear(&mut self, sums: Sums) -> Sums {
+        let place = sums?;
+        let held = &mut self.all[place.get() as usize - 1];
+        if held.is_untouched() {
+            grow::push(&mut self.free, place);
+            return None;
+        }
+        held.clear();
+        sums
+    }
+
+    fn close(&mut self, row: &mut Row, visit: impl FnOnce(&Accumulator, bool)) {
+        match std::mem::take(row) {
             Row::Vacant => {}
             Row::Known(sums) => {
-                visit(sums, false);
-                sums.clear();
+                visit(self.get(sums), false);
+                *row = Row::Known(self.clear(sums));
             }
             Row::Gone(sums) => {
-                visit(sums, true);
-                *self = Row::Vacant;
+                visit(self.get(sums), true);
+                self.give_back(sums);
             }
         }
     }
 }
 
-/// An [`Accumulator`] for every target known.
+/// The sums of every target known, in memory for those to which something happened in the window.
 #[derive(Clone, Debug, Default)]
 pub struct WindowTable {
     rows: Vec<Row>,
+    pool: Pool,
     known: usize,
     /// Events of targets that nobody told the table of.
     strays: u64,
@@ -83,13 +139,11 @@ impl WindowTable {
     /// isn't free: it is known, or was until a window that isn't closed yet.
     pub fn add(&mut self, target: TargetId) -> bool {
         let index = target.0 as usize;
-        if self.rows.len() <= index {
-            self.rows.resize_with(index + 1, Row::default);
-        }
+        grow::fill_to(&mut self.rows, index + 1, Row::Vacant);
         let row = &mut self.rows[index];
-        let free = matches!(row, Row::Vacant);
+        let free = *row == Row::Vacant;
         if free {
-            *row = Row::Known(Accumulator::new());
+            *row = Row::Known(None);
             self.known += 1;
         }
         free
@@ -104,10 +158,10 @@ impl WindowTable {
         };
         match row {
             Row::Known(sums) if event.what == What::Gone => {
-                *row = Row::Gone(std::mem::take(sums));
+                *row = Row::Gone(*sums);
                 self.known -= 1;
             }
-            Row::Known(sums) => sums.apply(event),
+            Row::Known(sums) => self.pool.get_mut(sums).apply(event),
             Row::Vacant | Row::Gone(_) => self.strays += 1,
         }
     }
@@ -116,23 +170,23 @@ impl WindowTable {
     /// last window, and starts the next window.
     pub fn close(&mut self, mut visit: impl FnMut(TargetId, &Accumulator, bool)) {
         for (id, row) in (0..).map(TargetId).zip(&mut self.rows) {
-            row.close(|sums, last| visit(id, sums, last));
+            self.pool.close(row, |sums, last| visit(id, sums, last));
         }
     }
 
     /// As [`WindowTable::close`], for one target. `visit` isn't called where the target isn't known.
     pub fn close_one(&mut self, target: TargetId, visit: impl FnOnce(&Accumulator, bool)) {
         if let Some(row) = self.rows.get_mut(target.0 as usize) {
-            row.close(visit);
+            self.pool.close(row, visit);
         }
     }
 
     /// A target's sums so far in this window.
     #[must_use]
     pub fn get(&self, target: TargetId) -> Option<&Accumulator> {
-        match self.rows.get(target.0 as usize)? {
+        match *self.rows.get(target.0 as usize)? {
             Row::Vacant => None,
-            Row::Known(sums) | Row::Gone(sums) => Some(sums),
+            Row::Known(sums) | Row::Gone(sums) => Some(self.pool.get(sums)),
         }
     }
 

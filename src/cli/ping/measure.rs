@@ -14,9 +14,9 @@ use dt_probe::{Accumulator, AddError, Clock, Mode, TargetId, TargetSpec, What};
 use super::args::{Args, Method};
 use super::{progress, watched};
 
-/// Room for events between the probe thread and this one: half a second at the highest rates one core reaches. A run
-/// of fewer probes needs less, and memory that isn't touched costs nothing.
-const RING: usize = 1 << 16;
+/// Room for events between the probe thread and this one: a tenth of a second at the highest rates one core reaches. Where
+/// this thread doesn't get to run for longer, probing waits for it. A run of fewer probes needs less.
+const RING: usize = 1 << 14;
 /// Most probes in flight or remembered: 128 Ki slots carry 100,000 probes per second with a time-out of a second.
 const SLOTS: u64 = 1 << 17;
 /// How often the ring is emptied and the end looked for.
@@ -63,23 +63,24 @@ impl Error {
 }
 
 /// Probes `addresses` as `args` says, until every probe has its fate or a signal comes.
-pub(super) fn measure(args: &Args, addresses: &[SocketAddr], stop: &AtomicBool) -> Result<Measured, Error> {
+pub(super) fn measure(args: &Args, addresses: Vec<SocketAddr>, stop: &AtomicBool) -> Result<Measured, Error> {
+    let targets = addresses.len();
     let now = dt_kernel::clock::mono();
-    let Ready { mut setup, tx, rx, .. } = open(args, addresses.len(), now)?;
+    let Ready { mut setup, tx, rx, .. } = open(args, targets, now)?;
     for (id, address) in (0..).zip(addresses) {
         let spec = TargetSpec {
             id: TargetId(id),
-            address: *address,
-            source: source(args, *address),
+            address,
+            source: source(args, address),
         };
-        setup.lane.add(spec, now).map_err(|error| Error::Target {
-            address: *address,
-            error,
-        })?;
+        setup
+            .lane
+            .add(spec, now)
+            .map_err(|error| Error::Target { address, error })?;
     }
-    let mut run = Run::new(args, addresses.len());
+    let mut run = Run::new(args, targets);
     // Each probe may be answered twice, and the clock is in the ring as well.
-    let ring = RING.min(4 * probes(args, addresses.len()).min(RING as u64) as usize);
+    let ring = RING.min(4 * probes(args, targets).min(RING as u64) as usize);
     let mut handle = thread::spawn("dt-probe", vec![setup], ring).map_err(Error::Thread)?;
     while !run.is_over() && !stop.load(Relaxed) && !handle.is_finished() {
         std::thread::sleep(LOOK_EVERY);

@@ -10,6 +10,7 @@ mod targets;
 pub(crate) use args::Args;
 
 use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -45,7 +46,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         eprintln!("dt ping: {error}");
     }
     let found: Vec<_> = addresses.iter().filter_map(|a| a.as_ref().ok().copied()).collect();
-    let measured = match measure::measure(args, &found, &stop) {
+    let measured = match measure::measure(args, found, &stop) {
         Ok(measured) => measured,
         Err(error) => {
             eprintln!("dt ping: {error}");
@@ -59,10 +60,12 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         );
     }
     let interrupted = measured.interrupted;
-    let (outcomes, drops) = outcomes(args, targets, addresses, measured);
-    let totals = totals(&outcomes, began, drops);
-    let unanswered = outcomes.iter().any(|o| o.counts.received == 0);
-    match print(args, &outcomes, &totals) {
+    let mut totals = Totals {
+        receive_drops: measured.receive_drops,
+        ..Totals::default()
+    };
+    let printed = print(args, outcomes(args, targets, addresses, measured), &mut totals, began);
+    match printed {
         Ok(()) => {}
         // Whoever read our output has seen enough of it.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
@@ -71,7 +74,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    if unanswered && !interrupted {
+    if totals.unanswered > 0 && !interrupted {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
@@ -100,64 +103,36 @@ fn gather(args: &Args) -> Result<Vec<Target>, Vec<String>> {
     if errors.is_empty() { Ok(targets) } else { Err(errors) }
 }
 
+/// The outcome of each target in input order, made one by one: of 100,000 targets they would take more memory than
+/// everything before.
 fn outcomes(
     args: &Args,
     targets: Vec<Target>,
-    addresses: Vec<Result<std::net::SocketAddr, String>>,
+    addresses: Vec<Result<SocketAddr, String>>,
     measured: Measured,
-) -> (Vec<Outcome>, u64) {
+) -> impl Iterator<Item = Outcome> {
+    let proto = args.proto.as_str();
     let Measured {
-        accumulators,
-        tx,
-        rx,
-        receive_drops,
-        ..
+        accumulators, tx, rx, ..
     } = measured;
     let mut accumulators = accumulators.into_iter();
     let mut recorder = dt_record::Recorder::new();
-    let all = targets
-        .into_iter()
-        .zip(addresses)
-        .map(|(target, address)| {
-            let accumulator = address
-                .as_ref()
-                .ok()
-                .and_then(|_| accumulators.next())
-                .unwrap_or_default();
-            Outcome::new(
-                target.name,
-                address.ok(),
-                args.proto.as_str(),
-                &accumulator,
-                (tx, rx),
-                &mut recorder,
-            )
-        })
-        .collect();
-    (all, receive_drops)
+    targets.into_iter().zip(addresses).map(move |(target, address)| {
+        let address = address.ok();
+        let accumulator = address.and_then(|_| accumulators.next()).unwrap_or_default();
+        Outcome::new(target.name, address, proto, &accumulator, (tx, rx), &mut recorder)
+    })
 }
 
-fn totals(outcomes: &[Outcome], began: Instant, receive_drops: u64) -> Totals {
-    let usage = dt_kernel::clock::usage();
-    Totals {
-        targets: outcomes.len(),
-        sent: outcomes.iter().map(|o| o.counts.sent()).sum(),
-        received: outcomes.iter().map(|o| o.counts.received).sum(),
-        lost: outcomes.iter().map(|o| o.counts.lost).sum(),
-        wall_s: began.elapsed().as_secs_f64(),
-        cpu_user_s: usage.user_ns as f64 / 1e9,
-        cpu_sys_s: usage.system_ns as f64 / 1e9,
-        max_rss_bytes: usage.max_rss_bytes,
-        receive_drops,
-    }
-}
-
-fn print(args: &Args, outcomes: &[Outcome], totals: &Totals) -> io::Result<()> {
+/// Prints the outcomes, and adds them up on the way.
+fn print(args: &Args, outcomes: impl Iterator<Item = Outcome>, totals: &mut Totals, began: Instant) -> io::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
+    let outcomes = outcomes.inspect(|outcome| totals.add(outcome));
     if args.json {
-        outcomes
-            .iter()
-            .try_for_each(|outcome| report::json_line(&mut out, outcome))?;
+        for outcome in outcomes {
+            report::json_line(&mut out, &outcome)?;
+        }
+        totals.measure_process(began);
         report::json_summary(&mut out, totals)?;
     } else {
         writeln!(out, "{}", report::table(outcomes))?;

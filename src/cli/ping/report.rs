@@ -2,17 +2,19 @@
 
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use dt_probe::{Accumulator, Clock};
 use dt_record::{Counts, Distribution, Recorder};
 use serde::Serialize;
+use smol_str::SmolStr;
 
 /// What is known of one target at the end.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     /// As written on the command line.
-    pub(crate) target: String,
+    pub(crate) target: SmolStr,
     /// The address probed; `None` where the name didn't resolve.
     pub(crate) address: Option<SocketAddr>,
     pub(crate) proto: &'static str,
@@ -26,7 +28,7 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// Sums `accumulator` up. `best` are the clocks in use, for a target that nothing was received from.
     pub(crate) fn new(
-        target: String,
+        target: SmolStr,
         address: Option<SocketAddr>,
         proto: &'static str,
         accumulator: &Accumulator,
@@ -94,7 +96,7 @@ struct Timestamps {
 }
 
 /// The last line of `--json`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(crate) struct Totals {
     pub(crate) targets: usize,
     pub(crate) sent: u64,
@@ -105,6 +107,30 @@ pub(crate) struct Totals {
     pub(crate) cpu_sys_s: f64,
     pub(crate) max_rss_bytes: u64,
     pub(crate) receive_drops: u64,
+    /// Targets that gave no reply at all.
+    #[serde(skip)]
+    pub(crate) unanswered: usize,
+}
+
+impl Totals {
+    /// Adds a target's.
+    pub(crate) fn add(&mut self, outcome: &Outcome) {
+        let counts = &outcome.counts;
+        self.targets += 1;
+        self.sent += counts.sent();
+        self.received += counts.received;
+        self.lost += counts.lost;
+        self.unanswered += usize::from(counts.received == 0);
+    }
+
+    /// Takes over what this process has used until now.
+    pub(crate) fn measure_process(&mut self, began: Instant) {
+        let usage = dt_kernel::clock::usage();
+        self.wall_s = began.elapsed().as_secs_f64();
+        self.cpu_user_s = usage.user_ns as f64 / 1e9;
+        self.cpu_sys_s = usage.system_ns as f64 / 1e9;
+        self.max_rss_bytes = usage.max_rss_bytes;
+    }
 }
 
 fn quantiles(rtt: &Distribution) -> Option<Quantiles> {
@@ -180,14 +206,14 @@ const COLUMNS: [&str; 13] = [
 ];
 
 /// The table: one line a target, delays with their unit.
-pub(crate) fn table(outcomes: &[Outcome]) -> String {
+pub(crate) fn table(outcomes: impl Iterator<Item = Outcome>) -> String {
     let mut table = Table::new();
     table
         .load_preset(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Disabled)
         .set_header(COLUMNS);
     for outcome in outcomes {
-        table.add_row(row(outcome));
+        table.add_row(row(&outcome));
     }
     for column in table.column_iter_mut().skip(2).take(10) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -206,7 +232,7 @@ fn row(outcome: &Outcome) -> Vec<String> {
         format!("{:.1}%", 100.0 * counts.lost as f64 / sent as f64)
     };
     vec![
-        outcome.target.clone(),
+        outcome.target.to_string(),
         outcome.address.map_or_else(|| "-".to_owned(), written),
         sent.to_string(),
         counts.received.to_string(),
@@ -320,14 +346,15 @@ mod tests {
 
     #[test]
     fn the_table_names_its_columns_and_what_went_wrong() {
-        let text = table(&[outcome(
+        let one = outcome(
             Counts {
                 received: 3,
                 refused: 1,
                 ..Counts::default()
             },
             &[1000, 2000, 3000],
-        )]);
+        );
+        let text = table(std::iter::once(one));
         for word in ["p50", "p99", "1 refused", "2.00us", "127.0.0.1", "0.0%"] {
             assert!(text.contains(word), "{word} is missing:\n{text}");
         }

@@ -2,8 +2,11 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use smol_str::SmolStr;
 
 /// How many names are looked up side by side: a dead name server must not make a list of names take for ever.
 const LOOKUPS: usize = 16;
@@ -14,11 +17,30 @@ const LONGEST_LINE: usize = 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     /// As written.
-    pub(crate) name: String,
-    /// Without the port.
-    host: String,
+    pub(crate) name: SmolStr,
+    /// Where in `name` the host stands, without port and brackets.
+    host: Range<u16>,
     /// The port, 0 where none applies.
     port: u16,
+}
+
+impl Target {
+    /// `host` is a part of `text`.
+    fn new(text: &str, host: &str, port: u16) -> Option<Target> {
+        let start = u16::try_from(text.find(host)?).ok()?;
+        let end = start.checked_add(u16::try_from(host.len()).ok()?)?;
+        Some(Target {
+            name: text.into(),
+            host: start..end,
+            port,
+        })
+    }
+
+    fn host(&self) -> &str {
+        self.name
+            .get(usize::from(self.host.start)..usize::from(self.host.end))
+            .unwrap_or_default()
+    }
 }
 
 /// Which addresses of a name may be used.
@@ -84,22 +106,17 @@ pub(crate) fn parse(text: &str, tcp: bool, port: Option<u16>) -> Result<Target, 
             _ => return Err(bad("the port is not in 1..65535")),
         },
     };
-    match (tcp, own.or(port)) {
-        (true, None) => Err(format!(
-            "target {text:?}: --proto tcp needs a port: write host:port or add --port N"
-        )),
-        (true, Some(port)) => Ok(Target {
-            name: text.to_owned(),
-            host: host.to_owned(),
-            port,
-        }),
-        (false, _) if own.is_some() => Err(format!("target {text:?}: a port needs --proto tcp; ICMP has none")),
-        (false, _) => Ok(Target {
-            name: text.to_owned(),
-            host: host.to_owned(),
-            port: 0,
-        }),
-    }
+    let port = match (tcp, own.or(port)) {
+        (true, None) => {
+            return Err(format!(
+                "target {text:?}: --proto tcp needs a port: write host:port or add --port N"
+            ));
+        }
+        (true, Some(port)) => port,
+        (false, _) if own.is_some() => return Err(format!("target {text:?}: a port needs --proto tcp; ICMP has none")),
+        (false, _) => 0,
+    };
+    Target::new(text, host, port).ok_or_else(|| bad("too long"))
 }
 
 /// Reads targets from a file (`-` is standard input), one a line; what follows `#` is a comment.
@@ -184,7 +201,7 @@ pub(crate) fn resolve(targets: &[Target], families: Families) -> Vec<Result<Sock
 }
 
 fn literal(target: &Target, families: Families) -> Option<Result<SocketAddr, String>> {
-    let ip: IpAddr = target.host.parse().ok()?;
+    let ip: IpAddr = target.host().parse().ok()?;
     Some(if families.admits(ip) {
         Ok(SocketAddr::new(ip, target.port))
     } else {
@@ -193,7 +210,7 @@ fn literal(target: &Target, families: Families) -> Option<Result<SocketAddr, Str
 }
 
 fn look_up(target: &Target, families: Families) -> Result<SocketAddr, String> {
-    let mut found = (target.host.as_str(), target.port)
+    let mut found = (target.host(), target.port)
         .to_socket_addrs()
         .map_err(|e| format!("{}: can't be resolved: {e}", target.name))?;
     found
@@ -206,7 +223,7 @@ mod tests {
     use super::*;
 
     fn tcp(text: &str) -> Result<(String, u16), String> {
-        parse(text, true, Some(80)).map(|t| (t.host, t.port))
+        parse(text, true, Some(80)).map(|t| (t.host().to_owned(), t.port))
     }
 
     #[test]

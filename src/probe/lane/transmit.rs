@@ -262,7 +262,7 @@ impl Lane {
         Some(Transmit {
             key: sequence as u32,
             destination: target.address,
-            source: target.source,
+            source: self.targets.source(target.source),
             len,
         })
     }
@@ -300,7 +300,7 @@ impl Lane {
                     destination_port: target.address.port(),
                     sequence: self.keyed.isn(sequence, target.address, source_port),
                 };
-                tcp::write_syn(buf, syn, tcp::v4_pair(target.source, ip))
+                tcp::write_syn(buf, syn, tcp::v4_pair(self.targets.source(target.source), ip))
             }
             Protocol::Connect => Some(0),
         }

@@ -136,3 +136,33 @@ proptest! {
         prop_assert_eq!((sums.rtt().sum(), sums.host_delay().sum()), (1000 * count(0), 500 * count(0)));
     }
 }
+
+proptest! {
+    /// Sums are handed from targets to targets; none of them may carry over.
+    #[test]
+    fn a_targets_window_holds_its_own_events_only(
+        steps in prop::collection::vec(prop_oneof![9 => (0..12_u32).prop_map(Some), 1 => Just(None)], 0..400)
+    ) {
+        let mut table = WindowTable::new();
+        (0..12).for_each(|id| assert!(table.add(TargetId(id))));
+        let mut model = [const { Vec::new() }; 12];
+        for (n, step) in (1_u64..).zip(steps) {
+            match step {
+                Some(id) => {
+                    table.apply(&event(id, 7, received(n, Clock::Kernel, Clock::Kernel)));
+                    model[id as usize].push(n);
+                }
+                None => {
+                    table.close(|id, sums, _| {
+                        let delays: Vec<u64> = sums.rtt().iter().map(|(value, _)| value).collect();
+                        assert_eq!(delays, model[id.0 as usize]);
+                        assert_eq!(sums.counts().sent(), delays.len() as u64);
+                        assert_eq!(sums.flows().len(), usize::from(!delays.is_empty()));
+                    });
+                    model.iter_mut().for_each(Vec::clear);
+                }
+            }
+            prop_assert_eq!(table.get(TargetId(5)).unwrap().counts().sent(), model[5].len() as u64);
+        }
+    }
+}
