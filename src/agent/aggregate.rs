@@ -9,10 +9,11 @@ use std::collections::hash_map::Entry;
 use std::num::NonZero;
 use std::sync::Arc;
 
-use dt_probe::{Accumulator, Clock, Event, Fate, ProbeKind, TargetId, Wall, What, Window, WindowTable};
-use dt_record::{Counts, Flow, Pair, Recorder, Summary};
+use dt_probe::{Accumulator, Clock, Event, Fate, ProbeKind, TargetId, Wall, What, Window, WindowTable, grow};
+use dt_record::{Counts, Flow, Recorder, Summary};
 use smol_str::SmolStr;
 
+use crate::place::{Manner, Place};
 use crate::status::LastWindow;
 
 /// A window whose end was missed by more than so many widths, as after a step of the clock, is closed as it is; up to
@@ -22,11 +23,10 @@ const MOST_MISSED: u64 = 10;
 /// The targets of one kind.
 #[derive(Debug)]
 struct Table {
+    manner: Manner,
     windows: WindowTable,
     rows: Vec<Option<Row>>,
     free: Vec<TargetId>,
-    /// The clocks in use, for windows in which nothing was received.
-    clocks: (Clock, Clock),
     /// Rows that are leaving: what is still in flight for them is decided yet.
     leavers: Vec<TargetId>,
     /// The rows before this one are closed, and those that are marked so.
@@ -37,7 +37,7 @@ struct Table {
 
 #[derive(Debug)]
 struct Row {
-    pair: Arc<Pair>,
+    place: Place,
     leaving: bool,
     /// The prober has done with it although it isn't leaving: it refused the target.
     gone: bool,
@@ -88,20 +88,20 @@ struct Closer {
 }
 
 impl Aggregate {
-    /// No targets; the window of `width_ms` that `now` falls into is open. `clocks` are those in use, by kind.
-    pub(crate) fn new(width_ms: u64, now: Wall, clocks: [(Clock, Clock); ProbeKind::ALL.len()]) -> Aggregate {
-        let table = |clocks| Table {
+    /// No targets; the window of `width_ms` that `now` falls into is open. `manners` by kind.
+    pub(crate) fn new(width_ms: u64, now: Wall, manners: [Manner; ProbeKind::ALL.len()]) -> Aggregate {
+        let table = |manner| Table {
+            manner,
             windows: WindowTable::new(),
             rows: Vec::new(),
             free: Vec::new(),
-            clocks,
             leavers: Vec::new(),
             cursor: 0,
             left: HashMap::new(),
         };
         let window = Window::containing(now, width_ms);
         Aggregate {
-            tables: clocks.map(table),
+            tables: manners.map(table),
             window,
             width_ms,
             drops_before: 0,
@@ -120,15 +120,15 @@ impl Aggregate {
     }
 
     /// A new target. Its id is dense within its kind.
-    pub(crate) fn add(&mut self, kind: ProbeKind, pair: Arc<Pair>) -> TargetId {
+    pub(crate) fn add(&mut self, kind: ProbeKind, place: Place) -> TargetId {
         let table = &mut self.tables[kind as usize];
         let id = table.free.pop().unwrap_or_else(|| {
-            table.rows.push(None);
+            grow::push(&mut table.rows, None);
             TargetId(u32::try_from(table.rows.len() - 1).unwrap_or(u32::MAX))
         });
         table.windows.add(id);
         table.rows[id.0 as usize] = Some(Row {
-            pair,
+            place,
             leaving: false,
             gone: false,
             seen: false,
@@ -159,9 +159,9 @@ impl Aggregate {
         }
     }
 
-    /// What the target is.
-    pub(crate) fn pair(&self, kind: ProbeKind, id: TargetId) -> Option<&Arc<Pair>> {
-        Some(&self.tables[kind as usize].rows.get(id.0 as usize)?.as_ref()?.pair)
+    /// Where the target is.
+    pub(crate) fn place(&self, kind: ProbeKind, id: TargetId) -> Option<&Place> {
+        Some(&self.tables[kind as usize].rows.get(id.0 as usize)?.as_ref()?.place)
     }
 
     /// Adds an event to the open window.
@@ -260,13 +260,14 @@ impl Aggregate {
 
     /// The last closed window of a target.
     pub(crate) fn last(&self, kind: ProbeKind, id: TargetId) -> Option<LastWindow> {
-        let row = self.tables[kind as usize].rows.get(id.0 as usize)?.as_ref()?;
+        let table = &self.tables[kind as usize];
+        let row = table.rows.get(id.0 as usize)?.as_ref()?;
         let window = if row.parity == self.closer.parity {
             self.closer.window
         } else {
             self.closed_before
         };
-        Some(row.last?.shown(&row.pair, window))
+        Some(row.last?.shown(&table.manner, window))
     }
 }
 
@@ -280,13 +281,13 @@ impl Table {
             return;
         }
         row.parity = closer.parity;
-        let (left, clocks) = (&mut self.left, self.clocks);
+        let (left, manner) = (&mut self.left, &self.manner);
         self.windows.close_one(id, |sums, gone| {
             row.gone = gone;
-            let mut summary = closer.summarize(&row.pair, sums, clocks);
+            let mut summary = closer.summarize(&row.place, sums, manner);
             row.last = Some(Last::of(&summary));
             // One record for a pair and window, also where its probing was begun anew within it.
-            if let Some(mut before) = left.remove(row.pair.destination.node.as_str()) {
+            if let Some(mut before) = left.remove(row.place.destination.node.as_str()) {
                 before.receive_drops = 0;
                 before.pair = Arc::clone(&summary.pair);
                 summary.merge(before);
@@ -305,15 +306,15 @@ impl Table {
             };
             let Some(row) = place else { continue };
             row.parity = closer.parity;
-            let (left, clocks) = (&mut self.left, self.clocks);
+            let (left, manner) = (&mut self.left, &self.manner);
             let mut has_left = false;
             self.windows.close_one(id, |sums, gone| {
                 has_left = gone;
                 if sums.counts().sent() == 0 {
                     return;
                 }
-                let summary = closer.summarize(&row.pair, sums, clocks);
-                match left.entry(row.pair.destination.node.clone()) {
+                let summary = closer.summarize(&row.place, sums, manner);
+                match left.entry(row.place.destination.node.clone()) {
                     Entry::Vacant(place) => {
                         place.insert(summary);
                     }
@@ -360,11 +361,11 @@ impl Last {
         }
     }
 
-    fn shown(self, pair: &Pair, window: Window) -> LastWindow {
+    fn shown(self, manner: &Manner, window: Window) -> LastWindow {
         let [received, lost, refused, unreachable, send_error] = self.fates.map(u64::from);
         LastWindow {
-            probe: pair.probe.as_str(),
-            method: pair.method.as_str(),
+            probe: manner.probe.as_str(),
+            method: manner.method.as_str(),
             window_start_ms: window.start_ms,
             window_end_ms: window.end_ms,
             sent: received + lost + refused + unreachable + send_error,
@@ -382,15 +383,15 @@ impl Last {
 }
 
 impl Closer {
-    fn summarize(&mut self, pair: &Arc<Pair>, sums: &Accumulator, clocks: (Clock, Clock)) -> Summary {
-        let (timestamp_tx, timestamp_rx) = sums.clocks().unwrap_or(clocks);
+    fn summarize(&mut self, place: &Place, sums: &Accumulator, manner: &Manner) -> Summary {
+        let (timestamp_tx, timestamp_rx) = sums.clocks().unwrap_or(manner.clocks);
         let flow = |f: &dt_probe::Flow| Flow {
             port: f.port,
             sent: f.sent.into(),
             lost: f.lost.into(),
         };
         Summary {
-            pair: Arc::clone(pair),
+            pair: place.pair(manner),
             window_start_ms: self.window.start_ms,
             window_end_ms: self.window.end_ms,
             counts: sums.counts(),

@@ -1,33 +1,42 @@
 use super::*;
 use dt_probe::{Fate, Method, Sample};
+use dt_record::Endpoint;
 
 const KERNEL: (Clock, Clock) = (Clock::Kernel, Clock::Kernel);
 
 fn aggregate(now_ms: u64) -> Aggregate {
-    Aggregate::new(10_000, at(now_ms), [KERNEL; 3])
+    let manner = |probe| Manner {
+        source: endpoint("me"),
+        probe,
+        method: Method::Echo,
+        payload_bytes: Some(56),
+        clocks: KERNEL,
+    };
+    Aggregate::new(
+        10_000,
+        at(now_ms),
+        [ProbeKind::Icmp, ProbeKind::Tcp, ProbeKind::Grpc].map(manner),
+    )
+}
+
+fn endpoint(node: &str) -> Arc<Endpoint> {
+    Arc::new(Endpoint {
+        node: node.into(),
+        ..Endpoint::default()
+    })
 }
 
 fn at(ms: u64) -> Wall {
     Wall(ms * 1_000_000)
 }
 
-fn pair(node: &str) -> Arc<Pair> {
-    Arc::new(Pair {
-        source: Arc::new(dt_record::Endpoint {
-            node: "me".into(),
-            ..Default::default()
-        }),
+fn place(node: &str) -> Place {
+    Place {
+        destination: endpoint(node),
+        ip: [127, 0, 0, 1].into(),
+        port: 0,
         source_ip: None,
-        destination: Arc::new(dt_record::Endpoint {
-            node: node.into(),
-            ..Default::default()
-        }),
-        destination_ip: [127, 0, 0, 1].into(),
-        destination_port: 0,
-        probe: ProbeKind::Icmp,
-        method: Method::Echo,
-        payload_bytes: Some(56),
-    })
+    }
 }
 
 fn event(target: TargetId, what: What) -> Event {
@@ -59,8 +68,8 @@ fn close(aggregate: &mut Aggregate, now_ms: u64, drops: u64) -> Vec<Summary> {
 #[test]
 fn every_known_target_has_a_summary_also_with_nothing_sent() {
     let mut aggregate = aggregate(12_345);
-    let a = aggregate.add(ProbeKind::Icmp, pair("a"));
-    aggregate.add(ProbeKind::Icmp, pair("b"));
+    let a = aggregate.add(ProbeKind::Icmp, place("a"));
+    aggregate.add(ProbeKind::Icmp, place("b"));
     aggregate.apply(ProbeKind::Icmp, &received(a));
     assert!(!aggregate.is_over(at(19_999)));
     assert!(aggregate.is_over(at(20_000)));
@@ -80,12 +89,12 @@ fn every_known_target_has_a_summary_also_with_nothing_sent() {
 #[test]
 fn a_leaver_is_recorded_until_its_last_probe_and_its_id_is_given_again() {
     let mut aggregate = aggregate(0);
-    let a = aggregate.add(ProbeKind::Icmp, pair("a"));
+    let a = aggregate.add(ProbeKind::Icmp, place("a"));
     aggregate.leave(ProbeKind::Icmp, a);
     aggregate.apply(ProbeKind::Icmp, &event(a, What::Failed(Fate::Lost)));
     aggregate.apply(ProbeKind::Icmp, &event(a, What::Gone));
     assert_ne!(
-        aggregate.add(ProbeKind::Icmp, pair("b")),
+        aggregate.add(ProbeKind::Icmp, place("b")),
         a,
         "still a's until the window closes"
     );
@@ -95,13 +104,13 @@ fn a_leaver_is_recorded_until_its_last_probe_and_its_id_is_given_again() {
         .map(|s| (s.pair.destination.node.as_str(), s.counts.lost))
         .collect();
     assert_eq!(lost, [("b", 0), ("a", 1)]);
-    assert_eq!(aggregate.add(ProbeKind::Icmp, pair("c")), a);
+    assert_eq!(aggregate.add(ProbeKind::Icmp, place("c")), a);
 }
 
 #[test]
 fn a_leaver_that_was_not_probed_since_has_no_summary() {
     let mut aggregate = aggregate(0);
-    let a = aggregate.add(ProbeKind::Tcp, pair("a"));
+    let a = aggregate.add(ProbeKind::Tcp, place("a"));
     aggregate.leave(ProbeKind::Tcp, a);
     assert!(close(&mut aggregate, 10_000, 0).is_empty());
 }
@@ -109,10 +118,10 @@ fn a_leaver_that_was_not_probed_since_has_no_summary() {
 #[test]
 fn a_pair_begun_anew_within_a_window_has_one_summary() {
     let mut aggregate = aggregate(0);
-    let a = aggregate.add(ProbeKind::Icmp, pair("a"));
+    let a = aggregate.add(ProbeKind::Icmp, place("a"));
     aggregate.apply(ProbeKind::Icmp, &received(a));
     aggregate.leave(ProbeKind::Icmp, a);
-    let again = aggregate.add(ProbeKind::Icmp, pair("a"));
+    let again = aggregate.add(ProbeKind::Icmp, place("a"));
     aggregate.apply(ProbeKind::Icmp, &received(again));
     aggregate.apply(ProbeKind::Icmp, &event(a, What::Failed(Fate::Lost)));
     aggregate.apply(ProbeKind::Icmp, &event(a, What::Gone));
@@ -127,17 +136,17 @@ fn a_pair_begun_anew_within_a_window_has_one_summary() {
 #[test]
 fn an_id_that_a_peer_still_holds_is_nobody_elses() {
     let mut aggregate = aggregate(0);
-    let a = aggregate.add(ProbeKind::Icmp, pair("a"));
+    let a = aggregate.add(ProbeKind::Icmp, place("a"));
     // Refused by the prober, while the peer is still on the pinglist.
     aggregate.apply(ProbeKind::Icmp, &event(a, What::Gone));
     close(&mut aggregate, 10_000, 0);
-    assert_ne!(aggregate.add(ProbeKind::Icmp, pair("b")), a);
+    assert_ne!(aggregate.add(ProbeKind::Icmp, place("b")), a);
 }
 
 #[test]
 fn a_stall_widens_the_window_and_a_step_does_not() {
     let mut aggregate = aggregate(0);
-    aggregate.add(ProbeKind::Icmp, pair("a"));
+    aggregate.add(ProbeKind::Icmp, place("a"));
     let bounds = |all: &[Summary]| (all[0].window_start_ms, all[0].window_end_ms);
     assert_eq!(bounds(&close(&mut aggregate, 35_000, 0)), (0, 30_000));
     assert_eq!(bounds(&close(&mut aggregate, 3_600_000, 0)), (30_000, 40_000));
@@ -156,8 +165,8 @@ fn the_first_round_is_done_when_each_target_had_a_fate() {
     );
     aggregate.view_taken();
     assert!(aggregate.is_first_round_done(false));
-    let a = aggregate.add(ProbeKind::Icmp, pair("a"));
-    let b = aggregate.add(ProbeKind::Grpc, pair("b"));
+    let a = aggregate.add(ProbeKind::Icmp, place("a"));
+    let b = aggregate.add(ProbeKind::Grpc, place("b"));
     aggregate.apply(ProbeKind::Icmp, &event(a, What::Skipped(1)));
     assert!(!aggregate.is_first_round_done(false));
     aggregate.apply(ProbeKind::Icmp, &received(a));
@@ -178,7 +187,7 @@ fn names(all: &[Summary]) -> Vec<(&str, u64)> {
 fn an_event_of_the_new_window_closes_its_target_first() {
     let mut aggregate = aggregate(0);
     let ids: Vec<_> = ["a", "b", "c"]
-        .map(|node| aggregate.add(ProbeKind::Icmp, pair(node)))
+        .map(|node| aggregate.add(ProbeKind::Icmp, place(node)))
         .into();
     for id in &ids {
         aggregate.apply(ProbeKind::Icmp, &received(*id));
@@ -197,7 +206,7 @@ fn an_event_of_the_new_window_closes_its_target_first() {
         (Some(10_000), None)
     );
     // Added and removed while the old window is being closed.
-    aggregate.add(ProbeKind::Icmp, pair("d"));
+    aggregate.add(ProbeKind::Icmp, place("d"));
     aggregate.leave(ProbeKind::Icmp, ids[1]);
     aggregate.apply(ProbeKind::Icmp, &event(ids[1], What::Failed(Fate::Lost)));
     aggregate.advance(usize::MAX);
@@ -211,7 +220,7 @@ fn an_event_of_the_new_window_closes_its_target_first() {
 #[test]
 fn a_window_that_ends_early_finds_the_one_before_closed() {
     let mut aggregate = aggregate(0);
-    let a = aggregate.add(ProbeKind::Icmp, pair("a"));
+    let a = aggregate.add(ProbeKind::Icmp, place("a"));
     aggregate.apply(ProbeKind::Icmp, &received(a));
     aggregate.close(at(10_000), 3);
     aggregate.close(at(20_000), 4);

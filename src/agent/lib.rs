@@ -12,6 +12,7 @@ mod mesh;
 mod metrics;
 mod parts;
 mod peers;
+mod place;
 mod probers;
 mod readiness;
 mod resolve;

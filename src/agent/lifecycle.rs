@@ -198,14 +198,14 @@ impl Agent {
             .copied()
             .filter(|kind| probers.method(*kind).is_some())
             .collect();
+        let source = Arc::new(Endpoint {
+            node: config.node.as_str().into(),
+            zone: config.zone.as_str().into(),
+            rack: config.rack.as_str().into(),
+        });
         let mesh = Mesh {
-            source: Arc::new(Endpoint {
-                node: config.node.as_str().into(),
-                zone: config.zone.as_str().into(),
-                rack: config.rack.as_str().into(),
-            }),
             shared: Arc::clone(&shared),
-            aggregate: Aggregate::new(width_ms, dt_kernel::clock::wall(), probers.clocks()),
+            aggregate: Aggregate::new(width_ms, dt_kernel::clock::wall(), probers.manners(&config, &source)),
             closed_by: tokio::time::Instant::now(),
             probers,
             publisher: Arc::clone(&publisher),

@@ -10,11 +10,13 @@ use dt_kernel::thread::{self, Command, Handle, Report, Stats};
 use dt_kernel::{Features, UnknownFeature};
 use dt_probe::time::{MILLISECOND, nanos};
 use dt_probe::{Clock, Method, Mode, ProbeKind, TargetId, TargetSpec};
+use dt_record::Endpoint;
 use dt_rpc::{GrpcEvent, GrpcTarget, Prober, ProberConfig};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::config::{AgentConfig, TcpMethod, Timing};
+use crate::place::Manner;
 
 /// Events that may wait for the mesh task: some seconds' worth at the configured rate, within these bounds.
 const RING: std::ops::RangeInclusive<usize> = 1 << 12..=1 << 16;
@@ -121,10 +123,19 @@ impl Probers {
         Some(self.kinds[kind as usize]?.method)
     }
 
-    /// The clocks in use by kind.
-    pub(crate) fn clocks(&self) -> [(Clock, Clock); ProbeKind::ALL.len()] {
-        self.kinds
-            .map(|kind| kind.map_or((Clock::User, Clock::User), |kind| kind.clocks))
+    /// What the records of each kind say of how it is measured.
+    pub(crate) fn manners(&self, config: &AgentConfig, source: &Arc<Endpoint>) -> [Manner; ProbeKind::ALL.len()] {
+        [ProbeKind::Icmp, ProbeKind::Tcp, ProbeKind::Grpc].map(|probe| {
+            let kind = self.kinds[probe as usize];
+            Manner {
+                source: Arc::clone(source),
+                probe,
+                // There are no records of a kind that isn't measured.
+                method: kind.map_or(Method::Echo, |kind| kind.method),
+                payload_bytes: (probe == ProbeKind::Icmp).then(|| config.icmp_payload_bytes.into()),
+                clocks: kind.map_or((Clock::User, Clock::User), |kind| kind.clocks),
+            }
+        })
     }
 
     /// The probe thread's counters.

@@ -2,13 +2,13 @@
 //! as all the rest of a target.
 
 /// Adds a row.
-pub(crate) fn push<T>(rows: &mut Vec<T>, row: T) {
+pub fn push<T>(rows: &mut Vec<T>, row: T) {
     make_room(rows, 1);
     rows.push(row);
 }
 
 /// Makes it at least `len` rows, the new ones being `row`.
-pub(crate) fn fill_to<T: Copy>(rows: &mut Vec<T>, len: usize, row: T) {
+pub fn fill_to<T: Copy>(rows: &mut Vec<T>, len: usize, row: T) {
     let more = len.saturating_sub(rows.len());
     make_room(rows, more);
     rows.resize(rows.len() + more, row);

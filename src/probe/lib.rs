@@ -13,7 +13,7 @@ mod clocks;
 mod config;
 mod cookie;
 mod event;
-mod grow;
+pub mod grow;
 mod kind;
 mod lane;
 mod pace;

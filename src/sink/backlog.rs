@@ -151,11 +151,11 @@ impl Backlog {
     }
 }
 
-/// Memory that a waiting summary takes, its pair left out: the agent holds that anyway.
+/// Memory that a waiting summary takes, with its pair, but not the names in that: the agent holds those anyway.
 fn bytes_of(summary: &Summary) -> usize {
     let buckets = summary.rtt.buckets.len() + summary.host_delay.buckets.len();
-    // Tree and map entries beside the summary itself.
-    const OVERHEAD: usize = 96;
+    // Tree and map entries, and the pair, beside the summary itself.
+    const OVERHEAD: usize = 96 + size_of::<Pair>();
     size_of::<Summary>() + OVERHEAD + buckets * size_of::<(u64, u64)>() + summary.flows.len() * size_of::<Flow>()
 }
 

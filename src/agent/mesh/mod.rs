@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use dt_membership::View;
-use dt_record::{Endpoint, Summary};
+use dt_record::Summary;
 use dt_rpc::GrpcEvent;
 use dt_sink::Publisher;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -23,7 +23,7 @@ use crate::resolve::{Resolved, Resolver};
 use crate::status::{PeerStatus, Shared};
 
 /// How often the report ring is emptied: far more often than it fills, and seldom enough to cost nothing.
-const DRAIN_EVERY: Duration = Duration::from_millis(25);
+const DRAIN_EVERY: Duration = Duration::from_millis(50);
 /// Names are looked up again after this long: addresses of pods and of renumbered nodes change.
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
 
@@ -33,7 +33,6 @@ const LAST_WINDOW_WITHIN: Duration = Duration::from_millis(500);
 /// What the mesh task works with.
 pub(crate) struct Mesh {
     pub(crate) config: AgentConfig,
-    pub(crate) source: Arc<Endpoint>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) probers: Probers,
     pub(crate) publisher: Arc<Publisher>,

@@ -8,12 +8,13 @@ use std::time::Duration;
 use dt_membership::{Selected, View, pinglist};
 use dt_probe::time::nanos;
 use dt_probe::{ProbeKind, TargetId, TargetSpec};
-use dt_record::{Endpoint, Pair};
+use dt_record::Endpoint;
 use dt_rpc::GrpcTarget;
 
 use super::Mesh;
 use crate::config::{Membership, stretch};
 use crate::peers::Peer;
+use crate::place::Place;
 use crate::resolve::{Resolved, is_one_host};
 
 impl Mesh {
@@ -118,25 +119,21 @@ impl Mesh {
             rack: peer.member.rack.clone(),
         });
         for kind in ProbeKind::ALL.iter().copied() {
-            let Some(method) = self.probers.method(kind) else {
+            if self.probers.method(kind).is_none() {
                 continue;
-            };
+            }
             let port = match kind {
                 ProbeKind::Icmp => 0,
                 ProbeKind::Tcp => peer.member.tcp_port,
                 ProbeKind::Grpc => peer.member.port,
             };
-            let pair = Pair {
-                source: Arc::clone(&self.source),
-                source_ip: source,
+            let place = Place {
                 destination: Arc::clone(&destination),
-                destination_ip: ip,
-                destination_port: port,
-                probe: kind,
-                method,
-                payload_bytes: (kind == ProbeKind::Icmp).then(|| self.config.icmp_payload_bytes.into()),
+                ip,
+                port,
+                source_ip: source,
             };
-            let id = self.aggregate.add(kind, Arc::new(pair));
+            let id = self.aggregate.add(kind, place);
             peer.targets[kind as usize] = Some(id);
             let address = SocketAddr::new(ip, port);
             match kind {

@@ -22,12 +22,12 @@ impl Mesh {
     pub(super) fn take_ping(&mut self, ping: GrpcEvent) {
         if let Some(trace) = ping.trace
             && self.config.kafka.trace_reports
-            && let Some(pair) = self.aggregate.pair(ProbeKind::Grpc, trace.target)
+            && let Some(place) = self.aggregate.place(ProbeKind::Grpc, trace.target)
         {
             // As registered; a peer that has just left is named by the address that was dialled.
-            let to = match self.peers.get(&pair.destination.node) {
+            let to = match self.peers.get(&place.destination.node) {
                 Some(peer) => peer.member.authority(),
-                None => SocketAddr::new(pair.destination_ip, pair.destination_port).to_string(),
+                None => SocketAddr::new(place.ip, place.port).to_string(),
             };
             let rtt_ns = trace.success.then_some(trace.response_ns.into());
             self.publisher
@@ -71,8 +71,13 @@ impl Mesh {
         self.advance_closing();
     }
 
-    /// Ends the window; [`Mesh::advance_closing`] makes its summaries.
+    /// Ends the window; [`Mesh::advance_closing`] makes its summaries. Those of the window before that aren't made yet go
+    /// to the sinks first, in portions all the same.
     pub(super) fn close_window(&mut self, now: Wall) {
+        while self.aggregate.unclosed() > 0 {
+            self.aggregate.advance(PORTION);
+            self.hand_over();
+        }
         self.aggregate.close(now, self.probers.receive_drops());
         self.hand_over();
         self.closed_by = Instant::now() + self.config.window / 2;
