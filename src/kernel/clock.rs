@@ -138,7 +138,14 @@ pub struct Usage {
     pub max_rss_bytes: u64,
 }
 
-/// CPU time and largest resident set of this process, by `getrusage`. Zeros where the kernel refuses.
+/// `VmHWM` of `/proc/self/status` in kilobytes: this program's own peak.
+fn peak_resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse().ok()
+}
+
+/// CPU time (by `getrusage`) and largest resident set of this process. Zeros where the kernel refuses.
 #[must_use]
 pub fn usage() -> Usage {
     let nanos = |time: TimeVal| {
@@ -151,8 +158,11 @@ pub fn usage() -> Usage {
         |usage| Usage {
             user_ns: nanos(usage.user_time()),
             system_ns: nanos(usage.system_time()),
-            // Linux gives kilobytes.
-            max_rss_bytes: u64::try_from(usage.max_rss()).unwrap_or(0).saturating_mul(1024),
+            // Linux gives kilobytes, and carries over what the parent had used before `exec`.
+            max_rss_bytes: peak_resident()
+                .or_else(|| u64::try_from(usage.max_rss()).ok())
+                .unwrap_or(0)
+                .saturating_mul(1024),
         },
     )
 }

@@ -117,7 +117,8 @@ pub struct LaneConfig {
     pub mode: Mode,
     /// How long a reply is waited for, in nanoseconds, [`MIN_TIMEOUT`] to [`MAX_TIMEOUT`].
     pub timeout_ns: u64,
-    /// The most probes per second, at least 1. Spread evenly; a burst is at most what [`LONGEST_TICK`](crate::LONGEST_TICK) allows.
+    /// The most probes per second, at least 1. Spread evenly; a burst is at most what [`LONGEST_TICK`](crate::LONGEST_TICK) allows,
+    /// in a continuous lane what 250 ms allow: so much of a stall is made up for.
     pub rate: u32,
     /// Slots for probes in flight and for the memory of those decided; rounded up to a power of two, at most
     /// [`MAX_CAPACITY`]. [`capacity_for`] computes it.

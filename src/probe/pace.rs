@@ -16,12 +16,19 @@ pub(crate) struct Pace {
     interval: u128,
     /// When the next probe would be due if all were spaced exactly, picoseconds of the monotonic clock.
     next: u128,
+    /// How much of the time in which nothing was sent may be made up for, picoseconds.
+    credit: u128,
 }
 
 impl Pace {
-    /// `events` per `nanos`. It starts without credit, so the first ones are spaced as well.
-    pub(crate) fn new(events: u64, nanos: u64, now: Mono) -> Pace {
-        let mut pace = Pace { interval: 0, next: 0 };
+    /// `events` per `nanos`; of a time in which fewer were sent, the last `credit` nanoseconds are made up for. It starts
+    /// without credit, so the first ones are spaced as well.
+    pub(crate) fn new(events: u64, nanos: u64, credit: u64, now: Mono) -> Pace {
+        let mut pace = Pace {
+            interval: 0,
+            next: 0,
+            credit: u128::from(credit) * PICO,
+        };
         pace.set(events, nanos);
         pace.next = u128::from(now.0) * PICO + pace.tolerance();
         pace
@@ -52,6 +59,6 @@ impl Pace {
     }
 
     fn tolerance(&self) -> u128 {
-        self.interval.max(u128::from(LONGEST_TICK) * PICO)
+        self.interval.max(self.credit)
     }
 }

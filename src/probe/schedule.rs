@@ -16,6 +16,9 @@ use crate::event::TargetId;
 use crate::grow;
 use crate::time::{MILLISECOND, Mono};
 
+/// No probe of a continuous schedule is sent later than this, in nanoseconds.
+pub(crate) const LONGEST_LATENESS: u64 = 250 * MILLISECOND;
+
 /// How late a probe of a continuous schedule may be sent, in nanoseconds: a quarter of the period, at least 20 ms (a
 /// driver's tick), at most 250 ms. Later than that it is skipped: what it would measure belongs to another time.
 #[must_use]
@@ -23,8 +26,8 @@ pub const fn late_limit(period_ns: u64) -> u64 {
     let quarter = period_ns / 4;
     if quarter < 20 * MILLISECOND {
         20 * MILLISECOND
-    } else if quarter > 250 * MILLISECOND {
-        250 * MILLISECOND
+    } else if quarter > LONGEST_LATENESS {
+        LONGEST_LATENESS
     } else {
         quarter
     }

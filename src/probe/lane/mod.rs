@@ -17,7 +17,7 @@ use crate::cookie::Keyed;
 use crate::event::{Event, TargetId};
 use crate::pace::{LONGEST_TICK, Pace};
 use crate::ring::{Ring, State};
-use crate::schedule::{Pattern, Schedule};
+use crate::schedule::{LONGEST_LATENESS, Pattern, Schedule};
 use crate::targets::{Ports, Presence, Targets};
 use crate::time::{MILLISECOND, Mono, SECOND};
 
@@ -111,9 +111,11 @@ impl Lane {
     /// Where a value of the configuration is out of range.
     pub fn new(config: LaneConfig, now: Mono) -> Result<Lane, ConfigError> {
         config.check()?;
-        let (pattern, period, counted) = match config.mode {
-            Mode::Continuous { period_ns } => (Pattern::Continuous, period_ns, None),
-            Mode::Counted { count, period_ns } => (Pattern::Waiting, period_ns, Some(count)),
+        // Where all targets together are probed at the cap, what was missed by a stall could never be made up for without
+        // credit, and would be skipped at last.
+        let (pattern, period, counted, credit) = match config.mode {
+            Mode::Continuous { period_ns } => (Pattern::Continuous, period_ns, None, LONGEST_LATENESS),
+            Mode::Counted { count, period_ns } => (Pattern::Waiting, period_ns, Some(count), LONGEST_TICK),
         };
         let ring = Ring::new(config.capacity, config.first_sequence);
         let ports = match &config.protocol {
@@ -130,8 +132,8 @@ impl Lane {
             },
             keyed: Keyed::new(&config.key),
             schedule: Schedule::new(pattern, period, config.seed, now.plus(config.phase_start)),
-            rate: Pace::new(u64::from(config.rate), SECOND, now),
-            catch_up: Pace::new(u64::from(config.rate), SECOND, now),
+            rate: Pace::new(u64::from(config.rate), SECOND, credit, now),
+            catch_up: Pace::new(u64::from(config.rate), SECOND, LONGEST_TICK, now),
             unsettled: Vec::with_capacity(if config.tx_stamps { ring.capacity() } else { 0 }),
             suspect_before: config.first_sequence,
             ring,

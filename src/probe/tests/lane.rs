@@ -292,6 +292,31 @@ fn after_a_stall_probes_are_caught_up_with_half_as_fast_again() {
     assert!((495..=505).contains(&sent), "{sent} probes");
 }
 
+/// A thousand targets once a second with a cap of just as much: what stalls hold up is sent after all.
+#[test]
+fn at_the_cap_stalls_are_made_up_for() {
+    let addresses: Vec<String> = (0..1000)
+        .map(|id| format!("10.0.{}.{}:0", id / 250, id % 250))
+        .collect();
+    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    let config = LaneConfig {
+        rate: 1000,
+        ..config(ECHO)
+    };
+    let mut lane = lane(config, &addresses);
+    let mut now = START;
+    for tick in 0..5000_u64 {
+        now = now.plus(if tick % 500 == 499 { 120 } else { 2 } * MILLISECOND);
+        while send(&mut lane, now).is_some() {}
+        lane.handle_timeout(now, &mut |_| {});
+        events(&mut lane);
+    }
+    let stats = lane.stats();
+    let due = now.since(START) / MILLISECOND;
+    assert_eq!(stats.skipped, 0);
+    assert!((due - 200..=due + 1).contains(&stats.sent), "{} of {due}", stats.sent);
+}
+
 #[test]
 fn a_full_ring_is_own_overload() {
     let config = LaneConfig {
