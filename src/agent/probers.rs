@@ -104,7 +104,14 @@ impl Probers {
         let ring = (config.max_rate as usize)
             .saturating_mul(RING_SECONDS)
             .clamp(*RING.start(), *RING.end());
-        let thread = thread::spawn("dt-probe", setups, ring).map_err(ProbeError::Thread)?;
+        let thread = thread::spawn("dt-probe", setups, ring, config.scheduling.clone()).map_err(ProbeError::Thread)?;
+        for refused in &thread.granted().refused {
+            tracing::warn!("{refused}");
+        }
+        if thread.granted().realtime_priority > 0 {
+            let priority = thread.granted().realtime_priority;
+            tracing::info!(priority, "the probe thread has real-time priority");
+        }
         Ok(Probers {
             kinds,
             thread,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dt_kernel::thread::Scheduling;
 use dt_probe::ProbeKind;
 
 use super::host_port::HostPort;
@@ -33,6 +34,7 @@ pub(super) struct Draft {
     pub(super) source_port_range: Option<(u16, u16)>,
     pub(super) window: Duration,
     pub(super) max_rate: u32,
+    pub(super) scheduling: Scheduling,
     pub(super) http: Option<HostPort>,
     pub(super) log: Log,
     pub(super) features_off: Vec<String>,
@@ -103,6 +105,7 @@ impl Draft {
             source_port_range: self.source_port_range,
             window: self.window,
             max_rate: self.max_rate,
+            scheduling: self.scheduling,
             http: self.http,
             log: self.log,
             features_off: self.features_off,

@@ -294,6 +294,30 @@ pub static KEYS: &[Key] = &[
         ..KEY
     },
     Key {
+        path: "probe_thread.realtime_priority",
+        value: "N",
+        default: "0",
+        accepted: "0 (none) to 49; the kernel's interrupt threads run at 50",
+        help: "Real-time priority (SCHED_FIFO) of the thread that sends and receives probes; without the right to it the agent \
+               says so and goes on",
+        why: "The kernel stamps the packets, so a late thread makes no wrong figures; and what a prober does is seldom more \
+              urgent than what the node is there for.",
+        kind: Kind::Bare(|d, v| {
+            let priority = parse::number(v, 0, dt_kernel::thread::HIGHEST_PRIORITY);
+            put(&mut d.scheduling.realtime_priority, priority)
+        }),
+        ..KEY
+    },
+    Key {
+        path: "probe_thread.cpus",
+        value: "LIST",
+        accepted: "processors as in 0-3,8, or nothing for all that the process may use",
+        help: "The processors that the thread which sends and receives probes may run on",
+        why: "The kernel knows best which one is free.",
+        kind: Kind::Text(|d, v| put(&mut d.scheduling.cpus, v.parse())),
+        ..KEY
+    },
+    Key {
         path: "sink",
         value: "SINK",
         default: "kafka",

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use dt_agent::config::duration;
+use dt_kernel::thread::{CpuList, HIGHEST_PRIORITY};
 
 /// The most probes a run may send to one target: as many as its packed samples may need memory for.
 const MOST_PROBES: u32 = 100_000_000;
@@ -93,6 +94,14 @@ pub(crate) struct Args {
     /// Use IPv6 addresses of names only
     #[arg(short = '6', long)]
     pub(crate) ipv6: bool,
+
+    /// Real-time priority (SCHED_FIFO) of the thread that probes, 0 (none) to 49; needs CAP_SYS_NICE
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=i64::from(HIGHEST_PRIORITY)))]
+    pub(crate) realtime_priority: u8,
+
+    /// Processors that the thread that probes may run on, as in 0-3,8 [default: all]
+    #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
+    pub(crate) cpus: CpuList,
 
     /// One JSON object a line for each target, then {"summary": ...}
     #[arg(long)]

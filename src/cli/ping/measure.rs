@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use dt_kernel::setup::{self, Ready, SetupError, Tcp, Wanted};
-use dt_kernel::thread::{self, Report};
+use dt_kernel::thread::{self, Report, Scheduling};
 use dt_kernel::{Features, UnknownFeature};
 use dt_probe::time::nanos;
 use dt_probe::{Accumulator, AddError, Clock, Mode, TargetId, TargetSpec, What};
@@ -81,7 +81,14 @@ pub(super) fn measure(args: &Args, addresses: Vec<SocketAddr>, stop: &AtomicBool
     let mut run = Run::new(args, targets);
     // Each probe may be answered twice, and the clock is in the ring as well.
     let ring = RING.min(4 * probes(args, targets).min(RING as u64) as usize);
-    let mut handle = thread::spawn("dt-probe", vec![setup], ring).map_err(Error::Thread)?;
+    let scheduling = Scheduling {
+        realtime_priority: args.realtime_priority,
+        cpus: args.cpus.clone(),
+    };
+    let mut handle = thread::spawn("dt-probe", vec![setup], ring, scheduling).map_err(Error::Thread)?;
+    for refused in &handle.granted().refused {
+        eprintln!("dt ping: {refused}");
+    }
     while !run.is_over() && !stop.load(Relaxed) && !handle.is_finished() {
         std::thread::sleep(LOOK_EVERY);
         run.take(&mut handle);

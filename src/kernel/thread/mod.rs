@@ -21,16 +21,18 @@ use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::batch::BATCH;
 use crate::channel::PacketChannel;
-use crate::clock::{Clocks, sleep_until};
+use crate::clock::{Clocks, sharpen_sleep, sleep_until};
 use crate::connect::Connector;
 use crate::ports::SourcePorts;
 
 mod running;
+mod scheduling;
 mod stats;
 mod tick;
 mod wait;
 
 use running::Running;
+pub use scheduling::{CpuList, Granted, HIGHEST_PRIORITY, Scheduling};
 pub use stats::{LATENESS_BOUNDS, LaneCounters, Stats};
 use wait::wait_readable;
 
@@ -105,6 +107,7 @@ pub struct Handle {
     commands: SyncSender<Command>,
     reports: Consumer<Report>,
     stats: Arc<Stats>,
+    granted: Granted,
     join: Option<JoinHandle<()>>,
 }
 
@@ -133,6 +136,12 @@ impl Handle {
         &self.stats
     }
 
+    /// What the scheduler granted.
+    #[must_use]
+    pub fn granted(&self) -> &Granted {
+        &self.granted
+    }
+
     /// Whether the thread has ended: after [`Command::Stop`], or by a panic.
     #[must_use]
     pub fn is_finished(&self) -> bool {
@@ -156,11 +165,12 @@ impl Drop for Handle {
 
 /// Starts the thread.
 ///
-/// `ring` is the number of reports that may wait: some seconds' worth at the highest rate.
+/// `ring` is the number of reports that may wait: some seconds' worth at the highest rate. What `scheduling` asks for may
+/// be refused: [`Handle::granted`] tells.
 ///
 /// # Errors
 /// When the operating system gives no thread.
-pub fn spawn(name: &str, setups: Vec<Setup>, ring: usize) -> io::Result<Handle> {
+pub fn spawn(name: &str, setups: Vec<Setup>, ring: usize, scheduling: Scheduling) -> io::Result<Handle> {
     let (commands, inbox) = sync_channel(COMMANDS);
     let (outbox, reports) = RingBuffer::new(ring.max(2 * ROOM));
     let stats = Arc::new(Stats::new(setups.iter().map(|s| s.kind).collect()));
@@ -173,14 +183,24 @@ pub fn spawn(name: &str, setups: Vec<Setup>, ring: usize) -> io::Result<Handle> 
         stats: shared,
         reported: Mono(0),
     };
+    let (grant, granted) = sync_channel(1);
     let join = std::thread::Builder::new()
         .name(name.to_owned())
         .stack_size(512 * 1024)
-        .spawn(move || thread.run())?;
+        .spawn(move || {
+            // Where it is refused, sleeps end up to 50 us late, which the lateness shows.
+            let _ = sharpen_sleep();
+            let _ = grant.send(scheduling.apply());
+            thread.run();
+        })?;
+    // It answers first of all; were it to panic before, there is nothing granted.
+    let granted = granted.recv().unwrap_or_default();
+    stats.scheduled(&granted);
     Ok(Handle {
         commands,
         reports,
         stats,
+        granted,
         join: Some(join),
     })
 }

@@ -4,11 +4,17 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use dt_probe::{LaneStats, Mono, ProbeKind};
 
+use super::Granted;
+
 /// Upper bounds of the lateness classes, in nanoseconds; a further class holds what is beyond the last.
-pub const LATENESS_BOUNDS: [u64; 6] = [
+pub const LATENESS_BOUNDS: [u64; 10] = [
+    20_000,
+    50_000,
     100_000,
+    200_000,
     1_000_000,
-    10_000_000,
+    5_000_000,
+    20_000_000,
     100_000_000,
     1_000_000_000,
     10_000_000_000,
@@ -52,6 +58,10 @@ pub struct Stats {
     pub lateness_sum: AtomicU64,
     /// Probes that were in flight when the thread ended.
     pub abandoned: AtomicU64,
+    /// The thread's real-time priority; 0 for an ordinary thread.
+    pub realtime_priority: AtomicU64,
+    /// How many processors it may run on.
+    pub cpus: AtomicU64,
 }
 
 impl Stats {
@@ -74,6 +84,8 @@ impl Stats {
             lateness: [const { AtomicU64::new(0) }; LATENESS_BOUNDS.len() + 1],
             lateness_sum: AtomicU64::new(0),
             abandoned: AtomicU64::new(0),
+            realtime_priority: AtomicU64::new(0),
+            cpus: AtomicU64::new(0),
         }
     }
 
@@ -95,6 +107,11 @@ impl Stats {
         self.lateness_sum.fetch_add(late_ns, Relaxed);
         let class = LATENESS_BOUNDS.partition_point(|bound| *bound < late_ns);
         self.lateness[class].fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn scheduled(&self, granted: &Granted) {
+        self.realtime_priority.store(granted.realtime_priority.into(), Relaxed);
+        self.cpus.store(granted.cpus as u64, Relaxed);
     }
 
     pub(super) fn stalled(&self) {
