@@ -18,7 +18,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use crate::status::Shared;
-use crate::totals::KindTotals;
+use crate::totals::{HOST_DELAY_BOUNDS, KindTotals};
 
 /// The registry of one agent.
 #[derive(Debug)]
@@ -57,6 +57,9 @@ pub(crate) struct Page<'a> {
 
 /// One series: its labels and its value.
 type Series<'a, V> = (&'a [(&'a str, &'a str)], V);
+
+/// One histogram of times: its labels, the sum in nanoseconds, and how many values fell into each class.
+type Times<'a> = (&'a [(&'a str, &'a str)], u64, &'a [u64]);
 
 impl Page<'_> {
     pub(crate) fn counters<'s, V: EncodeCounterValue>(
@@ -97,13 +100,28 @@ impl Page<'_> {
         self.gauges(name, help, [(&[][..], value)])
     }
 
-    /// One histogram: the sum and number of its values, and how many fell into each class (its upper bound, and the
-    /// values in it and in no class before).
-    fn histogram(&mut self, name: &str, help: &str, sum: f64, count: u64, classes: &[(f64, u64)]) -> fmt::Result {
+    /// Histograms of times. The classes aren't cumulative: one for each of `bounds`, and one for what is beyond the last.
+    fn histograms(&mut self, name: &str, help: &str, bounds: &[u64], series: &[Times<'_>]) -> fmt::Result {
         let mut family = self
             .encoder
             .encode_descriptor(name, help, None, MetricType::Histogram)?;
-        family.encode_histogram::<[(&str, &str); 0]>(sum, count, classes, None)
+        let seconds = |nanos: u64| nanos as f64 / SECOND as f64;
+        for (labels, sum, classes) in series {
+            // What is beyond the last bound is in the count alone.
+            let count = classes.iter().sum();
+            let shown: Vec<_> = bounds
+                .iter()
+                .map(|b| seconds(*b))
+                .zip(classes.iter().copied())
+                .collect();
+            if labels.is_empty() {
+                // A series without labels is alone in its family.
+                return family.encode_histogram::<[(&str, &str); 0]>(seconds(*sum), count, &shown, None);
+            }
+            let mut one = family.encode_family(labels)?;
+            one.encode_histogram::<[(&str, &str); 0]>(seconds(*sum), count, &shown, None)?;
+        }
+        Ok(())
     }
 
     /// One family; none at all where it has no series.
@@ -224,7 +242,7 @@ fn probes(page: &mut Page<'_>, shared: &Shared) -> fmt::Result {
     )?;
     page.counters(
         "probes_skipped",
-        "Probes due and not sent: own overload",
+        "Probes due that gave no measurement by this host's own doing: not sent, or answers dropped, or suspended",
         by_kind(shared, |k| get(&k.skipped)),
     )?;
     page.counter(
@@ -243,11 +261,7 @@ fn probes(page: &mut Page<'_>, shared: &Shared) -> fmt::Result {
         "All round-trip delays together",
         by_kind(shared, |k| seconds(&k.rtt_sum_ns)),
     )?;
-    page.counters(
-        "host_delay_seconds",
-        "All time together that this host made its own probes wait",
-        by_kind(shared, |k| seconds(&k.host_delay_sum_ns)),
-    )?;
+    host_delays(page, shared)?;
     page.gauges("targets", "Targets probed", by_kind(shared, |k| get(&k.targets) as f64))?;
     page.gauges(
         "probe_available",
@@ -261,6 +275,24 @@ fn probes(page: &mut Page<'_>, shared: &Shared) -> fmt::Result {
     )
 }
 
+/// Of the kinds that the kernel stamps.
+fn host_delays(page: &mut Page<'_>, shared: &Shared) -> fmt::Result {
+    let read = [ProbeKind::Icmp, ProbeKind::Tcp].map(|kind| {
+        let (sum, classes) = shared.totals.kind(kind).host_delays.read();
+        ([("probe", kind.as_str())], sum, classes)
+    });
+    let series: Vec<_> = read
+        .iter()
+        .map(|(labels, sum, classes)| (&labels[..], *sum, &classes[..]))
+        .collect();
+    page.histograms(
+        "host_delay_seconds",
+        "How long this host made its own program wait for a probe, beyond the network's time",
+        &HOST_DELAY_BOUNDS,
+        &series,
+    )
+}
+
 fn probe_thread(page: &mut Page<'_>, thread: &ThreadStats) -> fmt::Result {
     let get = |counter: &AtomicU64| counter.load(Relaxed);
     page.counter("probe_thread_turns", "Turns of the probe thread", get(&thread.turns))?;
@@ -269,17 +301,32 @@ fn probe_thread(page: &mut Page<'_>, thread: &ThreadStats) -> fmt::Result {
         "Turns left out: the mesh task had fallen behind",
         get(&thread.stalled),
     )?;
-    // What is beyond the last bound is in the count alone.
-    let bounds = LATENESS_BOUNDS.iter().map(|bound| *bound as f64 / SECOND as f64);
-    let classes: Vec<(f64, u64)> = bounds.zip(thread.lateness.iter().map(get)).collect();
-    let count = thread.lateness.iter().map(get).sum();
-    let late = get(&thread.lateness_sum) as f64 / SECOND as f64;
-    page.histogram(
+    let classes: Vec<u64> = thread.lateness.iter().map(get).collect();
+    page.histograms(
         "probe_thread_late_seconds",
         "How late its turns began",
-        late,
-        count,
-        &classes,
+        &LATENESS_BOUNDS,
+        &[(&[], get(&thread.lateness_sum), &classes)],
+    )?;
+    page.gauge(
+        "probe_thread_realtime_priority",
+        "Its real-time priority; 0 for an ordinary thread",
+        get(&thread.realtime_priority) as f64,
+    )?;
+    page.gauge(
+        "probe_thread_cpus",
+        "How many processors it may run on",
+        get(&thread.cpus) as f64,
+    )?;
+    page.counter(
+        "clock_steps",
+        "Steps of the wall clock that were noticed, suspends among them",
+        get(&thread.clock_steps),
+    )?;
+    page.counter(
+        "suspends",
+        "Suspends of this host that were noticed",
+        get(&thread.suspends),
     )?;
     let lanes: Vec<_> = thread
         .lanes
@@ -287,8 +334,13 @@ fn probe_thread(page: &mut Page<'_>, thread: &ThreadStats) -> fmt::Result {
         .map(|lane| ([("probe", lane.kind.as_str())], lane))
         .collect();
     type Field = fn(&LaneCounters) -> &AtomicU64;
-    let counters: [(&str, &str, Field); 6] = [
+    let counters: [(&str, &str, Field); 7] = [
         ("packets_sent", "Probes given to the kernel", |l| &l.sent),
+        (
+            "probes_voided",
+            "Probes sent of which nothing can be told: this host dropped packets or was suspended. Counted as skipped",
+            |l| &l.voided,
+        ),
         (
             "packets_invalid",
             "Packets no probe of ours can have caused: malformed, forged, foreign",

@@ -4,6 +4,47 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use dt_probe::{Event, Fate, ProbeKind, What};
 
+/// Upper bounds of the classes of host delay, in nanoseconds; a further class holds what is beyond the last. An idle host
+/// stays within the first few, one that lets its programs wait for a processor reaches the milliseconds.
+pub(crate) const HOST_DELAY_BOUNDS: [u64; 13] = [
+    10_000,
+    20_000,
+    50_000,
+    100_000,
+    200_000,
+    500_000,
+    1_000_000,
+    2_000_000,
+    5_000_000,
+    10_000_000,
+    50_000_000,
+    100_000_000,
+    1_000_000_000,
+];
+
+/// How long this host made its own program wait, over all probes of a kind.
+#[derive(Debug, Default)]
+pub(crate) struct HostDelays {
+    /// By class, not cumulative: see [`HOST_DELAY_BOUNDS`].
+    classes: [AtomicU64; HOST_DELAY_BOUNDS.len() + 1],
+    /// All together, nanoseconds.
+    sum_ns: AtomicU64,
+}
+
+impl HostDelays {
+    fn record(&self, delay_ns: u64) {
+        let class = HOST_DELAY_BOUNDS.partition_point(|bound| *bound < delay_ns);
+        self.classes[class].fetch_add(1, Relaxed);
+        self.sum_ns.fetch_add(delay_ns, Relaxed);
+    }
+
+    /// The sum, and how many fell into each class.
+    pub(crate) fn read(&self) -> (u64, [u64; HOST_DELAY_BOUNDS.len() + 1]) {
+        let classes = std::array::from_fn(|class| self.classes[class].load(Relaxed));
+        (self.sum_ns.load(Relaxed), classes)
+    }
+}
+
 /// Counters of one probe kind.
 #[derive(Debug, Default)]
 pub(crate) struct KindTotals {
@@ -12,14 +53,14 @@ pub(crate) struct KindTotals {
     pub(crate) late: AtomicU64,
     /// Repeated replies.
     pub(crate) duplicate: AtomicU64,
-    /// Probes due but not sent, by this host's own overload.
+    /// Probes due that gave no measurement by this host's own doing.
     pub(crate) skipped: AtomicU64,
     /// Probes that had to fall back to a weaker clock.
     pub(crate) fallbacks: AtomicU64,
     /// Sum of the round-trip delays of received probes, nanoseconds.
     pub(crate) rtt_sum_ns: AtomicU64,
-    /// Sum of the host delays, nanoseconds.
-    pub(crate) host_delay_sum_ns: AtomicU64,
+    /// What the host added to the probes that have kernel stamps on both ways.
+    pub(crate) host_delays: HostDelays,
     /// Targets probed now.
     pub(crate) targets: AtomicU64,
     /// The interval in force per target, nanoseconds: the configured one, stretched where the rate cap bites.
@@ -42,8 +83,9 @@ impl KindTotals {
                 self.fates[Fate::Received as usize].fetch_add(1, Relaxed);
                 self.fallbacks.fetch_add(u64::from(sample.fallback), Relaxed);
                 self.rtt_sum_ns.fetch_add(sample.rtt_ns, Relaxed);
-                self.host_delay_sum_ns
-                    .fetch_add(sample.host_delay_ns.unwrap_or(0), Relaxed);
+                if let Some(delay_ns) = sample.host_delay_ns {
+                    self.host_delays.record(delay_ns);
+                }
             }
             What::Failed(fate) => {
                 self.fates[fate as usize].fetch_add(1, Relaxed);

@@ -13,6 +13,9 @@ const ATTEMPTS: usize = 5;
 /// A wall clock that moved against the monotonic one by more than this, beyond what the readings leave open, was stepped.
 /// NTP's slewing doesn't show here: the kernel applies it to both clocks alike.
 const STEP_NS: i64 = 10_000;
+/// `CLOCK_BOOTTIME` runs on while the host is suspended, `CLOCK_MONOTONIC` doesn't. Further apart than before by more than
+/// this, beyond what the readings leave open, they tell of a suspend.
+const SUSPEND_NS: i64 = 1_000_000;
 
 /// Both clocks at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,12 +30,15 @@ pub struct Reading {
     pub wall_minus_mono: i64,
 }
 
-/// Reads both clocks together and counts the wall clock's steps. One per thread.
+/// Reads both clocks together, counts the wall clock's steps and the host's suspends. One per thread.
 #[derive(Clone, Debug, Default)]
 pub struct Clocks {
-    epoch: u8,
+    steps: u64,
     /// Bounds of wall minus monotonic. Within an epoch the difference is a constant, so each reading can only narrow them.
     bounds: Option<(i64, i64)>,
+    suspends: u64,
+    /// At most so long has the host been suspended since it was booted, in nanoseconds.
+    slept: Option<i64>,
 }
 
 impl Clocks {
@@ -54,7 +60,38 @@ impl Clocks {
                 best = next;
             }
         }
-        self.observe(best.0, best.1, best.2)
+        let (steps, first) = (self.steps, self.bounds.is_none());
+        let reading = self.observe(best.0, best.1, best.2);
+        // The wall clock shows a suspend as a step, so that nothing else needs to be looked at between two steps.
+        if first || steps != self.steps {
+            let (before, boot, after) = (mono(), boot(), mono());
+            self.observe_boot(before, boot, after);
+        }
+        reading
+    }
+
+    /// How often the wall clock was seen to have been stepped, suspends included.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// How often the host was seen to have been suspended.
+    #[must_use]
+    pub fn suspends(&self) -> u64 {
+        self.suspends
+    }
+
+    /// What a reading of `CLOCK_BOOTTIME` between two of the monotonic clock says.
+    fn observe_boot(&mut self, before: Mono, boot: u64, after: Mono) {
+        let (least, most) = (nanos_between(after.0, boot), nanos_between(before.0, boot));
+        match self.slept {
+            Some(slept) if least.saturating_sub(slept) > SUSPEND_NS => self.suspends += 1,
+            // The tightest is kept: an interrupted reading must not hide a suspend after it.
+            Some(slept) if most >= slept => return,
+            _ => {}
+        }
+        self.slept = Some(most);
     }
 
     /// What one reading says, the monotonic clock having been read before and after the wall clock.
@@ -65,7 +102,7 @@ impl Clocks {
             Some((known_low, known_high)) => {
                 let gap = (low.saturating_sub(known_high)).max(known_low.saturating_sub(high));
                 if gap > STEP_NS {
-                    self.epoch = self.epoch.wrapping_add(1);
+                    self.steps += 1;
                 }
                 if gap > 0 {
                     (low, high)
@@ -78,7 +115,8 @@ impl Clocks {
         Reading {
             mono: before.plus(after.since(before) / 2),
             wall,
-            epoch: self.epoch,
+            // The lowest bits: it wraps.
+            epoch: self.steps as u8,
             wall_minus_mono: bounds.0 + (bounds.1 - bounds.0) / 2,
         }
     }
@@ -88,9 +126,14 @@ fn sandwich() -> (Mono, Wall, Mono) {
     (mono(), wall(), mono())
 }
 
-/// `wall - mono`; both lie within a few centuries of 0, so the difference fits.
+/// `wall - mono`.
 fn difference(wall: Wall, mono: Mono) -> i64 {
-    let nanos = i128::from(wall.0) - i128::from(mono.0);
+    nanos_between(mono.0, wall.0)
+}
+
+/// Clocks lie within a few centuries of 0, so the difference fits.
+fn nanos_between(from: u64, until: u64) -> i64 {
+    let nanos = i128::from(until) - i128::from(from);
     i64::try_from(nanos).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })
 }
 
@@ -106,8 +149,13 @@ pub fn wall() -> Wall {
     Wall(read(ClockId::CLOCK_REALTIME))
 }
 
+/// `CLOCK_BOOTTIME` now: the monotonic clock and the time the host was suspended.
+fn boot() -> u64 {
+    read(ClockId::CLOCK_BOOTTIME)
+}
+
 fn read(clock: ClockId) -> u64 {
-    // Neither clock can be refused by a Linux kernel; 0 stands for "unknown" rather than a panic in a probe thread.
+    // No such clock can be refused by a Linux kernel; 0 stands for "unknown" rather than a panic in a probe thread.
     clock_gettime(clock).map_or(0, |time| u64::try_from(time.num_nanoseconds()).unwrap_or(0))
 }
 
@@ -227,10 +275,27 @@ mod tests {
     }
 
     #[test]
+    fn a_suspend_shows_in_the_clock_that_runs_on() {
+        let (mut clocks, slept) = (Clocks::new(), 7 * SECOND);
+        let mut observe = |mono: u64, slept: u64, width: u64| {
+            clocks.observe_boot(Mono(mono), mono + width / 2 + slept, Mono(mono + width));
+            clocks.suspends()
+        };
+        assert_eq!(observe(SECOND, slept, 3 * MILLISECOND), 0, "an interrupted reading");
+        assert_eq!(observe(2 * SECOND, slept, 60), 0);
+        assert_eq!(observe(3 * SECOND, slept, 5 * MILLISECOND), 0);
+        assert_eq!(observe(4 * SECOND, slept + 2 * MILLISECOND, 60), 1, "asleep for 2 ms");
+        assert_eq!(observe(5 * SECOND, slept + 2 * MILLISECOND, 60), 1);
+        assert_eq!(observe(6 * SECOND, slept + 3600 * SECOND, 60), 2);
+    }
+
+    #[test]
     fn the_real_clocks_agree_with_each_other() {
         let mut clocks = Clocks::new();
         let first = clocks.read();
         let second = clocks.read();
+        assert!(clocks.slept.is_some(), "the clock that runs on was read");
+        assert_eq!(clocks.suspends(), 0);
         assert!(second.mono >= first.mono);
         assert!(first.wall.0 > START);
         assert!(first.wall_minus_mono > 0);

@@ -23,7 +23,7 @@ pub struct Counts {
     pub late: u64,
     /// Repeated replies.
     pub duplicate: u64,
-    /// Probes due but not sent.
+    /// Probes due that gave no measurement by this host's own doing: not sent, or sent and untold.
     pub skipped: u64,
     /// Samples that had to fall back to a weaker clock.
     pub timestamp_fallbacks: u64,

@@ -29,7 +29,8 @@ pub enum What {
     Late,
     /// A further answer to a probe that was answered already.
     Duplicate,
-    /// This many probes were due and not sent, by this host's own overload.
+    /// This many probes were due and gave no measurement by this host's own doing: it was too slow to send them, or it
+    /// dropped what may have been their answer, or it was suspended while they were in flight.
     Skipped(u32),
     /// The target was removed and its last probe is decided: nothing more will come for this id.
     Gone,

@@ -49,6 +49,8 @@ pub(crate) enum State {
     TimedOut,
     /// Decided by an answer, or answered after its time-out.
     Answered,
+    /// Ended without a fate: this host can't tell what became of it.
+    Void,
 }
 
 impl State {

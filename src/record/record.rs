@@ -112,7 +112,7 @@ pub struct SummaryRecord {
     /// Repeated replies.
     #[serde(default)]
     pub duplicate: u64,
-    /// Probes due but not sent.
+    /// Probes due that gave no measurement by this host's own doing.
     #[serde(default)]
     pub skipped: u64,
     /// Packets the host's own socket buffers dropped in the window: the host's total, in each of its records.

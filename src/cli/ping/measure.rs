@@ -189,7 +189,9 @@ impl Run {
                     self.lost += u64::from(fate == dt_probe::Fate::Lost);
                 }
                 What::Late => self.late += 1,
-                What::Duplicate | What::Skipped(_) | What::Gone => {}
+                // Sent, and nothing can be told of it: this host's own doing.
+                What::Skipped(probes) => self.open -= u64::from(probes),
+                What::Duplicate | What::Gone => {}
             }
             if let Some(accumulator) = self.accumulators.get_mut(event.target.0 as usize) {
                 accumulator.apply(&event);

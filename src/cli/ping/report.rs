@@ -64,6 +64,7 @@ struct Line<'a> {
     refused: u64,
     unreachable: u64,
     send_error: u64,
+    skipped: u64,
     rtt_ns: Option<Quantiles>,
     host_delay_ns: Option<HostDelay>,
     timestamps: Timestamps,
@@ -179,6 +180,7 @@ pub(crate) fn json_line(out: &mut impl Write, outcome: &Outcome) -> io::Result<(
         refused: counts.refused,
         unreachable: counts.unreachable,
         send_error: counts.send_error,
+        skipped: counts.skipped,
         rtt_ns: quantiles(rtt),
         host_delay_ns: delay(),
         timestamps: Timestamps {
@@ -264,6 +266,7 @@ fn notes(outcome: &Outcome) -> String {
         ("refused", counts.refused),
         ("unreachable", counts.unreachable),
         ("never left this host", counts.send_error),
+        ("untold: this host dropped packets or slept", counts.skipped),
         ("late", counts.late),
         ("duplicate", counts.duplicate),
         ("without kernel stamp", counts.timestamp_fallbacks),

@@ -182,6 +182,7 @@ pub fn spawn(name: &str, setups: Vec<Setup>, ring: usize, scheduling: Scheduling
         outbox,
         stats: shared,
         reported: Mono(0),
+        suspends: 0,
     };
     let (grant, granted) = sync_channel(1);
     let join = std::thread::Builder::new()
@@ -213,6 +214,8 @@ struct ProbeThread {
     stats: Arc<Stats>,
     /// When the ring last carried the time.
     reported: Mono,
+    /// Suspends of the host that the lanes were told of.
+    suspends: u64,
 }
 
 impl ProbeThread {
@@ -221,6 +224,7 @@ impl ProbeThread {
         loop {
             let now = self.clocks.read();
             self.stats.turned(now.mono, now.mono.since(due));
+            self.look_for_suspend();
             if self.obey(now.mono).is_err() {
                 break;
             }
@@ -242,6 +246,16 @@ impl ProbeThread {
             due = self.wait(now.mono, more);
         }
         self.abandon();
+    }
+
+    /// What was in flight when the host was suspended is void.
+    fn look_for_suspend(&mut self) {
+        let suspends = self.clocks.suspends();
+        if suspends != self.suspends {
+            self.suspends = suspends;
+            self.lanes.iter_mut().for_each(|l| l.lane.note_suspend());
+        }
+        self.stats.clocks(self.clocks.steps(), suspends);
     }
 
     /// Carries out what waits in the inbox; an error means to end.

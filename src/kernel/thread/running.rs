@@ -15,6 +15,9 @@ use crate::queued::{Queued, StampKey};
 
 /// So many turns may leave something unread before probes expire all the same.
 const MOST_UNREAD: u32 = 16;
+/// What a probe may take of the receive buffer until it is read, its reply and its stamp together: 1.7 KB on loopback and
+/// veth, more where a card's driver gives each packet a page.
+const BUFFER_PER_PROBE: usize = 4096;
 
 /// A lane at work.
 pub(super) struct Running {
@@ -29,11 +32,15 @@ pub(super) struct Running {
     pub(super) overflows: u64,
     /// Turns in a row that left something unread.
     unread: u32,
+    /// Packets that the receive buffers dropped, as far as the lane knows.
+    drops: u64,
+    /// So many probes leave in a turn at most: their replies may all come before the next one, and must find room.
+    most: usize,
 }
 
 impl Running {
     pub(super) fn new(setup: Setup) -> Running {
-        Running {
+        let mut running = Running {
             kind: setup.kind,
             lane: setup.lane,
             shell: setup.shell,
@@ -42,7 +49,20 @@ impl Running {
             scratch: Box::new([0; LONGEST_PACKET]),
             overflows: 0,
             unread: 0,
+            drops: 0,
+            most: BATCH,
+        };
+        if let Shell::Packets { v4, v6, .. } = &mut running.shell {
+            for channel in [v4, v6].into_iter().flatten() {
+                let size = channel
+                    .memory()
+                    .map_or(channel.detected().receive_buffer, |(_, limit)| limit as usize);
+                running.most = running.most.min(size / BUFFER_PER_PROBE).max(1);
+                // What was dropped until now was none of the lane's.
+                running.drops += channel.drops();
+            }
         }
+        running
     }
 
     fn channels(&self) -> impl Iterator<Item = &PacketChannel> {
@@ -86,27 +106,30 @@ impl Running {
             let now = clocks.read().mono;
             self.lane.settle(now);
             self.drain_events(outbox);
-            self.expire(now, outbox);
+            if self.lane.has_expired(now) {
+                // Silence proves something only if nothing was dropped until this moment.
+                self.look_at_buffers();
+                self.expire(now, outbox);
+            }
         }
         let more = self.send(clocks, outbox);
         self.drain_events(outbox);
         more
     }
 
-    /// Replies first, then the error queue: whatever answer was read, its transmit stamp was queued before it. True
-    /// where nothing is left unread.
-    fn read_packets(&mut self, clocks: &mut Clocks, meant: Mono, outbox: &mut Producer<Report>) -> bool {
+    /// Tells the lane what the receive buffers had no room for.
+    fn look_at_buffers(&mut self) {
         let Running {
-            kind,
             lane,
             shell: Shell::Packets { v4, v6, .. },
             overflows,
+            drops,
             ..
         } = self
         else {
-            return true;
+            return;
         };
-        let mut dry = true;
+        let mut total = 0;
         // Nothing can come in on a channel that nothing went out by: most hosts have peers of one IP version only.
         for channel in [v4, v6].into_iter().flatten().filter(|channel| channel.was_used()) {
             // Half of the buffer in use when we come to read it: stamps may have been dropped, of which the kernel
@@ -115,6 +138,27 @@ impl Running {
                 *overflows += 1;
                 lane.note_stamp_overflow();
             }
+            total += channel.drops();
+        }
+        lane.note_receive_drops(total.saturating_sub(*drops));
+        *drops = total;
+    }
+
+    /// Replies first, then the error queue: whatever answer was read, its transmit stamp was queued before it. True
+    /// where nothing is left unread.
+    fn read_packets(&mut self, clocks: &mut Clocks, meant: Mono, outbox: &mut Producer<Report>) -> bool {
+        self.look_at_buffers();
+        let Running {
+            kind,
+            lane,
+            shell: Shell::Packets { v4, v6, .. },
+            ..
+        } = self
+        else {
+            return true;
+        };
+        let mut dry = true;
+        for channel in [v4, v6].into_iter().flatten().filter(|channel| channel.was_used()) {
             dry &= read_dry(outbox, *kind, lane, |lane| receive(channel, lane, clocks, meant));
             dry &= read_dry(outbox, *kind, lane, |lane| receive_errors(channel, lane, clocks));
         }
@@ -169,6 +213,7 @@ impl Running {
             v4_batch,
             v6_batch,
             scratch,
+            most,
             ..
         } = self
         else {
@@ -176,7 +221,7 @@ impl Running {
         };
         let now = clocks.read().mono;
         let mut polled = 0;
-        while polled < BATCH {
+        while polled < *most {
             let Some(transmit) = lane.poll_transmit(now, &mut scratch[..]) else {
                 break;
             };
@@ -195,7 +240,7 @@ impl Running {
         let may_return = v4_batch.is_empty() || v6_batch.is_empty();
         let took_all = send_family(v4.as_deref_mut(), v4_batch, lane, clocks, may_return)
             & send_family(v6.as_deref_mut(), v6_batch, lane, clocks, may_return);
-        polled == BATCH && took_all
+        polled == *most && took_all
     }
 
     fn start_connects(&mut self, clocks: &mut Clocks, outbox: &mut Producer<Report>) -> bool {

@@ -33,6 +33,8 @@ pub struct LaneCounters {
     pub invalid: AtomicU64,
     /// Genuine replies to probes so old that their fate is no longer known.
     pub stale: AtomicU64,
+    /// Probes sent that got no fate, since this host dropped packets or was suspended meanwhile.
+    pub voided: AtomicU64,
     /// Round trips whose kernel stamps contradicted the user-space clock, as over a clock step.
     pub clock_fallbacks: AtomicU64,
     /// Packets that this host's own socket buffers dropped.
@@ -58,6 +60,10 @@ pub struct Stats {
     pub lateness_sum: AtomicU64,
     /// Probes that were in flight when the thread ended.
     pub abandoned: AtomicU64,
+    /// Steps of the wall clock that were noticed.
+    pub clock_steps: AtomicU64,
+    /// Suspends of this host that were noticed.
+    pub suspends: AtomicU64,
     /// The thread's real-time priority; 0 for an ordinary thread.
     pub realtime_priority: AtomicU64,
     /// How many processors it may run on.
@@ -72,6 +78,7 @@ impl Stats {
             in_flight: AtomicU64::new(0),
             invalid: AtomicU64::new(0),
             stale: AtomicU64::new(0),
+            voided: AtomicU64::new(0),
             clock_fallbacks: AtomicU64::new(0),
             receive_drops: AtomicU64::new(0),
             stamp_overflows: AtomicU64::new(0),
@@ -84,6 +91,8 @@ impl Stats {
             lateness: [const { AtomicU64::new(0) }; LATENESS_BOUNDS.len() + 1],
             lateness_sum: AtomicU64::new(0),
             abandoned: AtomicU64::new(0),
+            clock_steps: AtomicU64::new(0),
+            suspends: AtomicU64::new(0),
             realtime_priority: AtomicU64::new(0),
             cpus: AtomicU64::new(0),
         }
@@ -114,6 +123,11 @@ impl Stats {
         self.cpus.store(granted.cpus as u64, Relaxed);
     }
 
+    pub(super) fn clocks(&self, steps: u64, suspends: u64) {
+        self.clock_steps.store(steps, Relaxed);
+        self.suspends.store(suspends, Relaxed);
+    }
+
     pub(super) fn stalled(&self) {
         self.stalled.fetch_add(1, Relaxed);
     }
@@ -129,6 +143,7 @@ impl Stats {
             counters.in_flight.store(in_flight as u64, Relaxed);
             counters.invalid.store(lane.invalid, Relaxed);
             counters.stale.store(lane.stale, Relaxed);
+            counters.voided.store(lane.voided, Relaxed);
             counters.clock_fallbacks.store(lane.clock_fallbacks, Relaxed);
             counters.receive_drops.store(drops, Relaxed);
             counters.stamp_overflows.store(overflows, Relaxed);

@@ -7,16 +7,26 @@ use crate::ring::{Slot, State};
 use crate::targets::{Presence, Target};
 
 impl Lane {
-    /// Ends the probe with a fate. It must be undecided.
+    /// Ends the probe with a fate; without one where the host slept while it was in flight. It must be undecided.
     pub(super) fn decide(&mut self, sequence: u64, state: State, what: What) {
+        if self.slept_through(sequence) {
+            self.void(sequence);
+        } else {
+            self.end(sequence, state, what);
+        }
+    }
+
+    /// Ends the probe, with a fate or without. False, and nothing done, where it isn't undecided.
+    pub(super) fn end(&mut self, sequence: u64, state: State, what: What) -> bool {
         let Some(slot) = self.ring.get(sequence).filter(|slot| slot.state.is_undecided()) else {
-            return;
+            return false;
         };
         if slot.state == State::Polled {
             self.unreported = self.unreported.saturating_sub(1);
         }
         slot.state = state;
         self.close(sequence, Some(what));
+        true
     }
 
     /// The books of a probe that was just decided.

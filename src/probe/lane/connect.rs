@@ -40,6 +40,10 @@ impl Lane {
         let Some(&mut slot) = self.ring.get(sequence).filter(|slot| slot.state.is_undecided()) else {
             return;
         };
+        if self.slept_through(sequence) {
+            self.void(sequence);
+            return;
+        }
         let id = TargetId(slot.target);
         let before = self.events.len();
         match outcome {

@@ -13,7 +13,8 @@ impl Lane {
     pub fn handle_timeout(&mut self, now: Mono, cancelled: &mut impl FnMut(u32)) {
         while !self.has_enough_events() {
             let Some(&mut slot) = self.ring.oldest() else { return };
-            if slot.sent_mono.plus(self.timeout) > now {
+            let slept = self.slept_through(slot.sequence);
+            if !slept && slot.sent_mono.plus(self.timeout) > now {
                 return;
             }
             if slot.state == State::Replied {
@@ -23,12 +24,21 @@ impl Lane {
             if self.protocol == Protocol::Connect {
                 cancelled(slot.sequence as u32);
             }
-            self.fail(
-                slot.sequence,
-                self.fate_of_silence(slot.sequence, slot.state, slot.tx_clock.is_some()),
-                State::TimedOut,
-            );
+            let fate = self.fate_of_silence(slot.sequence, slot.state, slot.tx_clock.is_some());
+            if slept || (fate == Fate::Lost && self.take_own_drop(slot.sequence)) {
+                self.void(slot.sequence);
+            } else {
+                self.fail(slot.sequence, fate, State::TimedOut);
+            }
         }
+    }
+
+    /// Whether [`handle_timeout`](Lane::handle_timeout) has anything to decide at this time.
+    #[must_use]
+    pub fn has_expired(&self, now: Mono) -> bool {
+        self.ring
+            .peek_oldest()
+            .is_some_and(|slot| self.slept_through(slot.sequence) || slot.sent_mono.plus(self.timeout) <= now)
     }
 
     /// What a probe that nothing answered came to.

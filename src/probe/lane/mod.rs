@@ -8,6 +8,7 @@ mod reply;
 mod stamp;
 mod stats;
 mod transmit;
+mod void;
 
 use std::collections::VecDeque;
 
@@ -25,6 +26,7 @@ pub use connect::ConnectOutcome;
 pub use reply::Arrival;
 pub use stats::LaneStats;
 pub use transmit::{SendFailure, Transmit};
+use void::OwnDrops;
 
 /// Events for which room is made at the start.
 const EVENTS: usize = 8192;
@@ -59,7 +61,8 @@ const ON_TIME: u64 = LONGEST_TICK + 20 * MILLISECOND;
 /// says how it ended, and there are no packets and stamps.
 ///
 /// # What it promises
-/// Every probe sent ends in exactly one [`Fate`](crate::Fate): `stats().sent` is the number of fates reported plus
+/// Every probe sent ends in exactly one [`Fate`](crate::Fate), or, where this host itself dropped what may have been its
+/// answer or slept meanwhile, as skipped: `stats().sent` is the number of fates reported plus those voided plus
 /// [`in_flight`](Lane::in_flight) plus those abandoned. Each call takes constant time but for those that say
 /// otherwise, and nothing is allocated once the targets are there.
 ///
@@ -90,6 +93,9 @@ pub struct Lane {
     unsettled: Vec<u64>,
     /// Probes before this one may have lost their transmit stamps to a full error queue.
     suspect_before: u64,
+    own_drops: OwnDrops,
+    /// Probes before this one were in flight when the host was suspended.
+    slept_before: u64,
     /// Targets of a counted lane that have probes to send or in flight.
     unfinished: usize,
     events: VecDeque<Event>,
@@ -136,6 +142,8 @@ impl Lane {
             catch_up: Pace::new(u64::from(config.rate), SECOND, LONGEST_TICK, now),
             unsettled: Vec::with_capacity(if config.tx_stamps { ring.capacity() } else { 0 }),
             suspect_before: config.first_sequence,
+            own_drops: OwnDrops::default(),
+            slept_before: config.first_sequence,
             ring,
             targets: Targets::default(),
             ports: Ports::new(ports),
@@ -248,7 +256,13 @@ impl Lane {
     /// The earliest time at which there may be something to send or to expire; `None` where there is nothing.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Mono> {
-        let expiry = self.ring.peek_oldest().map(|slot| slot.sent_mono.plus(self.timeout));
+        let expiry = self.ring.peek_oldest().map(|slot| {
+            if self.slept_through(slot.sequence) {
+                slot.sent_mono
+            } else {
+                slot.sent_mono.plus(self.timeout)
+            }
+        });
         self.next_send().into_iter().chain(expiry).min()
     }
 

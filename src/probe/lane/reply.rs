@@ -78,12 +78,18 @@ impl Lane {
                 self.set_state(sequence, State::Answered);
                 self.report(&slot, What::Late);
             }
+            // It came to an end without a fate: its answer changes nothing.
+            State::Void => self.stats.stale += 1,
             // Nothing can be answered before it was sent.
             State::Polled | State::Empty => self.stats.invalid += 1,
         }
     }
 
     fn answered(&mut self, slot: &Slot, answer: Answer, rx: Option<Stamp>, arrival: &Arrival) {
+        if self.slept_through(slot.sequence) {
+            self.void(slot.sequence);
+            return;
+        }
         let exchange = Exchange {
             sent_wall: slot.sent_wall,
             sent_epoch: slot.sent_epoch,
@@ -138,6 +144,10 @@ impl Lane {
     }
 
     fn complete(&mut self, sequence: u64, exchange: &Exchange) {
+        if self.slept_through(sequence) {
+            self.void(sequence);
+            return;
+        }
         let sample: Sample = clocks::sample(exchange, self.stamps);
         self.stats.clock_fallbacks += u64::from(sample.fallback);
         self.finish(sequence, sample.rtt_ns, What::Received(sample));

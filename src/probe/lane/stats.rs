@@ -3,9 +3,12 @@
 /// Counters of a lane since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LaneStats {
-    /// Probes handed out to be sent and not given back: each has a fate, is in flight, or was abandoned.
+    /// Probes handed out to be sent and not given back: each has a fate, is in flight, was voided, or was abandoned.
     pub sent: u64,
-    /// Turns of targets that passed without a probe, by this host's own overload.
+    /// Probes sent whose fate can't be told, because this host dropped packets or was suspended meanwhile. They are
+    /// reported as skipped.
+    pub voided: u64,
+    /// Turns of targets that passed without a probe, by this host's own overload. Those voided aren't among them.
     pub skipped: u64,
     /// Probes forgotten at shutdown, without a fate.
     pub abandoned: u64,

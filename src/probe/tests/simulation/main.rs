@@ -96,6 +96,8 @@ fn random(protocol: u8, seed: u64) -> Scenario {
             u64::MAX
         },
         stall: chance(rng, 0.05),
+        own_drop: if rng.random_bool(0.8) { 0.0 } else { chance(rng, 0.3) },
+        suspend: if rng.random_bool(0.8) { 0.0 } else { chance(rng, 0.05) },
         churn: chance(rng, 0.2),
         tick: rng.random_range(1..20 * MILLISECOND),
     }
@@ -120,6 +122,7 @@ fn run(protocol: u8, seeds: std::ops::Range<u64>) {
         "the scenarios test too little: {seen:?}"
     );
     assert!(protocol == 0 || seen.refused > 1000, "{seen:?}");
+    assert!(seen.voided > 500, "{seen:?}");
     assert!(
         connect || seen.late > 1000 && seen.duplicate > 1000 && seen.stale > 1000,
         "{seen:?}"

@@ -14,6 +14,8 @@ pub(crate) enum Stage {
     Kept(Reply),
     TimedOut,
     Answered,
+    /// Ended without a fate.
+    Void,
 }
 
 /// A reply as it was read.
@@ -61,6 +63,12 @@ pub(crate) struct Model {
     pub(crate) undecided: BTreeSet<u64>,
     pub(crate) targets: HashMap<TargetId, Target>,
     pub(crate) suspect_before: u64,
+    /// Packets that the host dropped, and the probes that they may have been about.
+    pub(crate) own_drops: u64,
+    pub(crate) dropped_before: u64,
+    /// Probes that the host slept through.
+    pub(crate) slept_before: u64,
+    pub(crate) voided: u64,
     pub(crate) expected: Vec<Event>,
     pub(crate) invalid: u64,
     pub(crate) stale: u64,
@@ -117,6 +125,16 @@ impl Model {
     }
 
     pub(crate) fn decide(&mut self, sequence: u64, stage: Stage, what: What) {
+        let (stage, what) = if sequence < self.slept_before {
+            (Stage::Void, What::Skipped(1))
+        } else {
+            (stage, what)
+        };
+        self.end(sequence, stage, what);
+    }
+
+    fn end(&mut self, sequence: u64, stage: Stage, what: What) {
+        self.voided += u64::from(stage == Stage::Void);
         let probe = self.probes.get_mut(&sequence).unwrap();
         assert!(is_undecided(probe));
         probe.stage = stage;
@@ -166,6 +184,8 @@ impl Model {
         let (target, source_port) = (probe.target, probe.port);
         match probe.stage {
             Stage::Polled => panic!("answered before it was sent"),
+            Stage::Void => self.stale += 1,
+            Stage::Sent if sequence < self.slept_before => self.end(sequence, Stage::Void, What::Skipped(1)),
             Stage::Sent if refused => {
                 let rtt = self.sample(&probe, probe.stamp, &reply).rtt_ns;
                 self.answered(sequence, rtt, What::Failed(Fate::Refused));
@@ -232,16 +252,39 @@ impl Model {
             let Some(probe) = self.probes.get(&sequence).cloned() else {
                 continue;
             };
-            if is_undecided(&probe) && probe.sent_mono + self.timeout <= now {
+            let slept = sequence < self.slept_before;
+            if is_undecided(&probe) && (slept || probe.sent_mono + self.timeout <= now) {
                 let never_left =
                     self.tx && !self.is_connect && probe.stamp.is_none() && sequence >= self.suspect_before;
                 let fate = if never_left { Fate::SendError } else { Fate::Lost };
-                self.decide(sequence, Stage::TimedOut, What::Failed(fate));
+                if fate == Fate::Lost && !slept && sequence < self.dropped_before && self.own_drops > 0 {
+                    self.own_drops -= 1;
+                    self.end(sequence, Stage::Void, What::Skipped(1));
+                } else {
+                    self.decide(sequence, Stage::TimedOut, What::Failed(fate));
+                }
             }
         }
     }
 
+    pub(crate) fn dropped(&mut self, packets: u64) {
+        if self
+            .undecided
+            .first()
+            .is_none_or(|oldest| *oldest >= self.dropped_before)
+        {
+            self.own_drops = 0;
+        }
+        self.own_drops += packets;
+        self.dropped_before = self.next;
+        self.suspect_before = self.next;
+    }
+
     fn complete(&mut self, sequence: u64, stamp: Option<Wall>, reply: &Reply) {
+        if sequence < self.slept_before {
+            self.end(sequence, Stage::Void, What::Skipped(1));
+            return;
+        }
         let sample = self.sample(&self.probes[&sequence].clone(), stamp, reply);
         self.fallbacks += u64::from(sample.fallback);
         self.answered(sequence, sample.rtt_ns, What::Received(sample));

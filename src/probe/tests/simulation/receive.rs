@@ -21,7 +21,12 @@ impl World {
             // Reading takes time as well.
             self.clocks.now += self.rng.random_range(0..5_000);
             let reading = self.clocks.read();
-            match self.network.remove(&key).unwrap() {
+            let incoming = self.network.remove(&key).unwrap();
+            if self.scenario.protocol != Protocol::Connect && self.rng.random_bool(self.scenario.own_drop) {
+                self.drops += 1;
+                continue;
+            }
+            match incoming {
                 Incoming::Answer {
                     sequence,
                     from,
@@ -84,7 +89,9 @@ impl World {
         const PORT: u16 = 33_333;
         self.lane.handle_connected(sequence as u32, outcome, PORT, reading.mono);
         let is_open = self.model.undecided.contains(&sequence);
-        if is_open {
+        if is_open && sequence < self.model.slept_before {
+            self.model.decide(sequence, Stage::Answered, What::Failed(Fate::Lost));
+        } else if is_open {
             self.model.probes.get_mut(&sequence).unwrap().port = PORT;
             let fate = match outcome {
                 ConnectOutcome::Established {

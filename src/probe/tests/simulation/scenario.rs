@@ -30,6 +30,10 @@ pub(crate) struct Scenario {
     pub(crate) missing_stamp: f64,
     pub(crate) steps_every: u64,
     pub(crate) stall: f64,
+    /// The host's receive buffer has no room for a packet.
+    pub(crate) own_drop: f64,
+    /// The host is suspended between two ticks.
+    pub(crate) suspend: f64,
     pub(crate) churn: f64,
     pub(crate) tick: u64,
 }
@@ -49,6 +53,7 @@ pub(crate) struct Tally {
     pub(crate) stale: u64,
     pub(crate) invalid: u64,
     pub(crate) fallbacks: u64,
+    pub(crate) voided: u64,
 }
 
 impl Tally {
@@ -65,6 +70,7 @@ impl Tally {
         self.stale += other.stale;
         self.invalid += other.invalid;
         self.fallbacks += other.fallbacks;
+        self.voided += other.voided;
     }
 
     pub(crate) fn count(&mut self, what: What) {

@@ -33,6 +33,8 @@ pub(crate) struct World {
     pub(crate) next_step: u64,
     pub(crate) is_enabled: bool,
     pub(crate) tally: Tally,
+    /// Packets dropped that the lane wasn't told of yet.
+    pub(crate) drops: u64,
 }
 
 impl World {
@@ -62,6 +64,10 @@ impl World {
             undecided: BTreeSet::new(),
             targets: HashMap::new(),
             suspect_before: scenario.first_sequence,
+            own_drops: 0,
+            dropped_before: 0,
+            slept_before: scenario.first_sequence,
+            voided: 0,
             expected: Vec::new(),
             invalid: 0,
             stale: 0,
@@ -84,6 +90,7 @@ impl World {
             next_step: start.saturating_add(scenario.steps_every),
             is_enabled: true,
             tally: Tally::default(),
+            drops: 0,
             scenario,
         }
     }
@@ -126,7 +133,9 @@ impl World {
         assert_eq!(stats.invalid, self.model.invalid, "{seed}: invalid");
         assert_eq!(stats.stale, self.model.stale, "{seed}: stale");
         assert_eq!(stats.clock_fallbacks, self.model.fallbacks, "{seed}: fallbacks");
+        assert_eq!(stats.voided, self.model.voided, "{seed}: voided");
         assert_eq!(stats.events_dropped, 0);
+        self.tally.voided = stats.voided;
         self.tally.stale = stats.stale;
         self.tally.invalid = stats.invalid;
         self.tally.fallbacks = stats.clock_fallbacks;
@@ -168,6 +177,7 @@ impl World {
         };
         let late = self.rng.random_range(0..self.scenario.tick);
         self.pass(due + late + stall);
+        self.suspend();
 
         if churn {
             self.churn();
@@ -177,6 +187,11 @@ impl World {
         self.lane.settle(Mono(self.clocks.now));
         self.model.settle();
         self.compare_unordered("settle");
+        let drops = std::mem::take(&mut self.drops);
+        self.lane.note_receive_drops(drops);
+        if drops > 0 {
+            self.model.dropped(drops);
+        }
         self.expire();
         self.transmit();
         assert_eq!(
@@ -211,11 +226,25 @@ impl World {
     pub(crate) fn pass(&mut self, until: u64) {
         while self.next_step < until {
             self.clocks.now = self.next_step.max(self.clocks.now);
-            let by = self.rng.random_range(-50_000_000..50_000_000);
+            let by = if self.rng.random_bool(0.1) {
+                // A leap second.
+                -(SECOND as i64)
+            } else {
+                self.rng.random_range(-50_000_000..50_000_000)
+            };
             self.clocks.step(by);
             self.next_step += self.scenario.steps_every;
         }
         self.clocks.now = until.max(self.clocks.now);
+    }
+
+    /// Sleeps for a while: the monotonic clock stands still, the wall clock and the network go on.
+    pub(crate) fn suspend(&mut self) {
+        if self.rng.random_bool(self.scenario.suspend) {
+            self.clocks.step(self.rng.random_range(1..100) * MILLISECOND as i64);
+            self.lane.note_suspend();
+            self.model.slept_before = self.model.next;
+        }
     }
 
     pub(crate) fn churn(&mut self) {
