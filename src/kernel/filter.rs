@@ -6,6 +6,7 @@ use std::os::fd::BorrowedFd;
 
 use libc::sock_filter;
 
+use crate::address::Family;
 use crate::sys;
 
 const ECHO_REPLY_V4: u32 = 0;
@@ -29,19 +30,31 @@ pub(crate) fn only_echo_replies_v6(socket: BorrowedFd<'_>) -> io::Result<()> {
     sys::set_option(socket, libc::SOL_ICMPV6, sys::ICMPV6_FILTER, &blocked)
 }
 
-/// Echo replies with this identifier. Raw IPv4 sockets see the packet from its IP header, raw IPv6 ones from ICMPv6 on.
-pub(crate) fn echo_program(with_ip_header: bool, identifier: u16) -> Vec<sock_filter> {
-    let reply = if with_ip_header { ECHO_REPLY_V4 } else { ECHO_REPLY_V6 };
-    let mut program = Vec::with_capacity(8);
+/// Echo replies with this identifier, and, where one is given, a payload that begins with this mark. Raw IPv4 sockets see
+/// the packet from its IP header, all others from ICMP on.
+pub(crate) fn echo_program(
+    family: Family,
+    with_ip_header: bool,
+    identifier: u16,
+    mark: Option<u32>,
+) -> Vec<sock_filter> {
+    let reply = match family {
+        Family::V4 => ECHO_REPLY_V4,
+        Family::V6 => ECHO_REPLY_V6,
+    };
+    let mut program = Vec::with_capacity(9);
     let mode = offsets(&mut program, with_ip_header);
+    let rest = if mark.is_some() { 2 } else { 0 };
     program.extend([
         load(libc::BPF_B | mode, 0),
-        jump(libc::BPF_JEQ, reply, 0, 3),
+        jump(libc::BPF_JEQ, reply, 0, 3 + rest),
         load(libc::BPF_H | mode, 4),
-        jump(libc::BPF_JEQ, u32::from(identifier), 0, 1),
-        ret(u32::MAX),
-        ret(0),
+        jump(libc::BPF_JEQ, u32::from(identifier), 0, 1 + rest),
     ]);
+    if let Some(mark) = mark {
+        program.extend([load(libc::BPF_W | mode, 8), jump(libc::BPF_JEQ, mark, 0, 1)]);
+    }
+    program.extend([ret(u32::MAX), ret(0)]);
     program
 }
 

@@ -105,7 +105,7 @@ fn raw_echo(socket: Socket, family: Family, identifier: u16, features: Features)
         Family::V6 => filter::only_echo_replies_v6(socket.as_fd()),
     }
     .map_err(step("filter by ICMP type"))?;
-    let program = filter::echo_program(family == Family::V4, identifier);
+    let program = filter::echo_program(family, family == Family::V4, identifier, None);
     sys::attach_filter(socket.as_fd(), &program).map_err(step("attach the packet filter"))?;
     discard_queued(&socket);
     let framing = Framing::of(family, SocketMethod::Raw, icmp_number(family));

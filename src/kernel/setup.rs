@@ -3,11 +3,14 @@
 use std::io;
 use std::ops::RangeInclusive;
 
-use dt_probe::{Clock, ConfigError, Lane, LaneConfig, Method, Mode, Mono, ProbeKind, Protocol, capacity_for};
+use dt_probe::{
+    Clock, ConfigError, Lane, LaneConfig, Method, Mode, Mono, ProbeKind, Protocol, capacity_for, echo_mark,
+};
 
 use crate::address::Family;
 use crate::channel::PacketChannel;
 use crate::connect::Connector;
+use crate::detected::Detected;
 use crate::errors::{OpenError, PortsError};
 use crate::features::Features;
 use crate::ports::SourcePorts;
@@ -80,9 +83,17 @@ pub enum SetupError {
 /// [`SetupError`] where neither IP version can be had; the error is that of IPv4.
 pub fn icmp(wanted: &Wanted, payload_bytes: u16, now: Mono) -> Result<Ready, SetupError> {
     let mut notes = Vec::new();
-    let asked = rand::random();
+    let (asked, key) = (rand::random(), key());
     let v4 = warmed(PacketChannel::echo(Family::V4, asked, &wanted.features), &mut notes);
     let v6 = warmed(PacketChannel::echo(Family::V6, asked, &wanted.features), &mut notes);
+    for channel in [&v4, &v6].into_iter().flatten() {
+        if let Err(error) = channel.only_marked(echo_mark(&key)) {
+            let Detected { purpose, family, .. } = channel.detected();
+            notes.push(format!(
+                "{purpose} over {family}: foreign replies to our identifier aren't kept out: {error}"
+            ));
+        }
+    }
     // A datagram socket has an identifier of its own.
     let identifier =
         |channel: &Result<PacketChannel, OpenError>| channel.as_ref().map_or(asked, PacketChannel::identifier);
@@ -98,6 +109,7 @@ pub fn icmp(wanted: &Wanted, payload_bytes: u16, now: Mono) -> Result<Ready, Set
         },
         (v4, v6),
         None,
+        key,
         notes,
         now,
     )
@@ -140,6 +152,7 @@ fn syn(wanted: &Wanted, tcp: &Tcp, now: Mono) -> Result<Ready, SetupError> {
         protocol,
         (v4, v6),
         Some(ports),
+        key(),
         notes,
         now,
     )
@@ -150,7 +163,7 @@ fn connect(wanted: &Wanted, notes: Vec<String>, now: Mono) -> Result<Ready, Setu
     let limit = crate::rights::raise_file_limit().unwrap_or(1024);
     let slots = slots(wanted).min(u32::try_from(limit / 2).unwrap_or(u32::MAX)).max(1);
     let connector = Connector::new(slots as usize).map_err(SetupError::Connect)?;
-    let lane = Lane::new(config(wanted, Protocol::Connect, slots, (false, false)), now)?;
+    let lane = Lane::new(config(wanted, Protocol::Connect, slots, key(), (false, false)), now)?;
     let setup = Setup {
         kind: ProbeKind::Tcp,
         lane,
@@ -178,6 +191,7 @@ fn packets(
     protocol: Protocol,
     (v4, v6): Families,
     ports: Option<SourcePorts>,
+    key: [u8; 16],
     notes: Vec<String>,
     now: Mono,
 ) -> Result<Ready, SetupError> {
@@ -188,8 +202,7 @@ fn packets(
     let detected = || v4.iter().chain(v6.iter()).map(PacketChannel::detected);
     let tx = detected().all(|d| d.tx_stamps.is_some());
     let rx = detected().all(|d| d.rx_stamps);
-    // Replies and stamps wait in the receive buffer until the next turn: no more may be in flight than it holds.
-    let lane = Lane::new(config(wanted, protocol, slots(wanted), (tx, rx)), now)?;
+    let lane = Lane::new(config(wanted, protocol, slots(wanted), key, (tx, rx)), now)?;
     let setup = Setup {
         kind,
         lane,
@@ -228,15 +241,25 @@ fn slots(wanted: &Wanted) -> u32 {
     capacity_for(wanted.rate, wanted.timeout_ns).min(wanted.slots)
 }
 
-fn config(wanted: &Wanted, protocol: Protocol, capacity: u32, (tx_stamps, rx_stamps): (bool, bool)) -> LaneConfig {
+/// From the thread's generator, a CSPRNG seeded by the operating system.
+fn key() -> [u8; 16] {
+    rand::random()
+}
+
+fn config(
+    wanted: &Wanted,
+    protocol: Protocol,
+    capacity: u32,
+    key: [u8; 16],
+    (tx_stamps, rx_stamps): (bool, bool),
+) -> LaneConfig {
     LaneConfig {
         protocol,
         mode: wanted.mode,
         timeout_ns: wanted.timeout_ns,
         rate: wanted.rate,
         capacity,
-        // From the thread's generator, a CSPRNG seeded by the operating system.
-        key: rand::random(),
+        key,
         seed: wanted.seed,
         tx_stamps,
         rx_stamps,

@@ -15,11 +15,17 @@ enum Purpose {
     Echo = 1,
     SynNonce = 2,
     SynMask = 3,
+    Mark = 4,
 }
 
 impl Keyed {
     pub(crate) fn new(key: &[u8; 16]) -> Keyed {
         Keyed(SipHasher24::new_with_key(key))
+    }
+
+    /// What every echo request of the lane begins its payload with, and nobody who hasn't seen one can know.
+    pub(crate) fn mark(&self) -> u32 {
+        self.hash(Purpose::Mark, 0, IpAddr::from([0; 4]), 0, 0) as u32
     }
 
     /// The cookie in an echo request's payload.
@@ -70,6 +76,13 @@ impl Keyed {
         input[28..30].copy_from_slice(&b.to_be_bytes());
         self.0.hash(&input)
     }
+}
+
+/// What the payloads of an echo lane with this key begin with, big-endian, and so those of all genuine replies: for a filter
+/// that keeps others out before they cost anything. Whoever sees one of the packets knows it, so that it proves nothing.
+#[must_use]
+pub fn echo_mark(key: &[u8; 16]) -> u32 {
+    Keyed::new(key).mark()
 }
 
 /// The part of a probe's number that travels in its initial sequence number.

@@ -30,6 +30,7 @@ pub use config::{
     AddError, ConfigError, LaneConfig, MAX_CAPACITY, MAX_TARGETS, MAX_TIMEOUT, MIN_PAIR_INTERVAL, MIN_TIMEOUT, Mode,
     Protocol, TargetSpec, capacity_for, reply_memory,
 };
+pub use cookie::echo_mark;
 pub use event::{Event, Sample, TargetId, What};
 pub use kind::{Clock, Fate, Method, ProbeKind, UnknownWord};
 pub use lane::{Arrival, ConnectOutcome, Lane, LaneStats, SendFailure, Transmit};

@@ -162,6 +162,53 @@ fn a_flood_of_foreign_replies_does_not_reach_us() {
     }
 }
 
+/// Somebody else asks this host for replies with our identifier, as another `ping` may by chance and a forger on purpose.
+#[test]
+fn replies_to_our_identifier_without_our_mark_cost_nothing() {
+    use socket2::{Domain, Protocol, SockRef, Socket, Type};
+    const MARK: u32 = 0x6d61_726b;
+    for (family, off) in BOTH.into_iter().flat_map(|family| [(family, ""), (family, "raw")]) {
+        in_namespace(|| {
+            common::shell("sysctl -qw net.ipv4.ping_group_range='0 2147483647'");
+            let mut ours = PacketChannel::echo(family, 0x7a31, &off.parse().unwrap()).unwrap();
+            ours.warm_up().unwrap();
+            // A single packet too much would be dropped and counted.
+            SockRef::from(&ours).set_recv_buffer_size(1).unwrap();
+            let (domain, protocol) = match family {
+                Family::V4 => (Domain::IPV4, Protocol::ICMPV4),
+                Family::V6 => (Domain::IPV6, Protocol::ICMPV6),
+            };
+            let asker = Socket::new(domain, Type::RAW, Some(protocol)).unwrap();
+            let to = std::net::SocketAddr::new(target(family, 1), 0).into();
+            let identifier = ours.identifier();
+            let flood = |marks: std::ops::Range<u32>| {
+                for mark in marks {
+                    let mut packet = [0; 64];
+                    let length = common::echo_request(&mut packet, family, identifier, mark, 56);
+                    asker.send_to(&packet[..length], &to).unwrap();
+                }
+            };
+            ours.only_marked(MARK).unwrap();
+            flood(0..5_000);
+            assert_eq!(ours.memory().unwrap().0, 0, "{family} {off:?}");
+            let (mut batch, mut log) = (Batch::new(), Log::default());
+            commit_echo(&mut batch, &ours, target(family, 1), MARK);
+            send(&mut ours, &mut batch);
+            until("our reply", || {
+                log.read(&mut ours);
+                log.replies.contains_key(&MARK).then_some(())
+            });
+            assert_eq!((log.count, ours.drops(), ours.skipped()), (1, 0, Default::default()));
+            // What is told apart is the mark and nothing else.
+            flood(MARK..MARK + 1);
+            until("a reply with the mark", || {
+                log.read(&mut ours);
+                (log.count == 2).then_some(())
+            });
+        });
+    }
+}
+
 /// A raw socket hears everything from the moment it is made, and its filter comes a moment later.
 #[test]
 fn what_came_in_before_the_filter_is_thrown_away() {

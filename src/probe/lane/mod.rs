@@ -76,6 +76,8 @@ pub struct Lane {
     timeout: u64,
     stamps: Stamps,
     keyed: Keyed,
+    /// See [`Keyed::mark`].
+    mark: u32,
     schedule: Schedule,
     rate: Pace,
     catch_up: Pace,
@@ -137,6 +139,7 @@ impl Lane {
                 rx: config.rx_stamps,
             },
             keyed: Keyed::new(&config.key),
+            mark: Keyed::new(&config.key).mark(),
             schedule: Schedule::new(pattern, period, config.seed, now.plus(config.phase_start)),
             rate: Pace::new(u64::from(config.rate), SECOND, credit, now),
             catch_up: Pace::new(u64::from(config.rate), SECOND, LONGEST_TICK, now),

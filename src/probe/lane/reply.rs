@@ -177,10 +177,15 @@ impl Lane {
 
     fn match_echo(&mut self, bytes: &[u8], from: IpAddr, identifier: u16) -> Option<(u64, Answer)> {
         let echo = icmp::read(bytes, version_of(from), Direction::Reply)?;
-        let ours = echo.identifier == identifier
-            && self.keyed.echo(echo.sequence, from, identifier) == echo.cookie
-            && self.ring.was_issued(echo.sequence);
-        ours.then_some((echo.sequence, Answer::Reply))
+        let sequence = self.echoed(&echo, from, identifier)?;
+        (echo.identifier == identifier).then_some((sequence, Answer::Reply))
+    }
+
+    /// The number of the probe to `probed` whose echo this is, by its cookie.
+    pub(super) fn echoed(&self, echo: &icmp::Echo, probed: IpAddr, identifier: u16) -> Option<u64> {
+        let sequence = self.sequence_of(echo.sequence)?;
+        let ours = echo.mark == self.mark && echo.cookie == self.keyed.echo(sequence, probed, identifier);
+        ours.then_some(sequence)
     }
 
     fn match_answer(&mut self, bytes: &[u8], from: IpAddr) -> Option<(u64, Answer)> {

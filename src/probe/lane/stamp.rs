@@ -68,9 +68,8 @@ impl Lane {
         match self.protocol {
             Protocol::Echo { .. } => {
                 let echo = icmp::read_unchecked(bytes, version_of(destination), Direction::Request)?;
-                let identifier = self.protocol.identifier(destination);
                 // A datagram socket's packet may be looped before the kernel wrote the identifier into it.
-                (self.keyed.echo(echo.sequence, destination, identifier) == echo.cookie).then_some(echo.sequence)
+                self.echoed(&echo, destination, self.protocol.identifier(destination))
             }
             Protocol::Syn { .. } => {
                 let syn = tcp::read_quoted(bytes)?;

@@ -288,7 +288,9 @@ impl Lane {
                 let cookie = self.keyed.echo(sequence, ip, identifier);
                 let echo = icmp::Echo {
                     identifier,
-                    sequence,
+                    mark: self.mark,
+                    // The low half.
+                    sequence: sequence as u32,
                     cookie,
                 };
                 icmp::write_request(buf, version, echo, *payload_bytes)

@@ -1,6 +1,8 @@
 //! Echo requests and replies of ICMP (RFC 792) and ICMPv6 (RFC 4443, section 4): the same layout, other type numbers.
 //!
-//! The payload begins with the probe's number and its cookie, 8 bytes each, big-endian, then counts up as `ping` does.
+//! The payload begins with the mark of this run and the low half of the probe's number, 4 bytes each, and the cookie, 8
+//! bytes, all big-endian; then it counts up as `ping` does. The mark stands first so that a socket filter can tell from it
+//! at what is none of ours, also where it bears our identifier.
 
 use pnet_packet::Packet;
 use pnet_packet::icmp::echo_request::{EchoRequestPacket, MutableEchoRequestPacket};
@@ -9,7 +11,7 @@ use pnet_packet::util;
 
 /// Type, code, checksum, identifier, sequence number.
 pub(crate) const HEADER: usize = 8;
-/// The probe's number and its cookie.
+/// The mark, the probe's number and its cookie.
 pub(crate) const MIN_PAYLOAD: u16 = 16;
 /// What fits into 1,500 bytes behind an IPv6 header: larger ones would be fragmented on an ordinary path.
 pub(crate) const MAX_PAYLOAD: u16 = 1500 - 40 - HEADER as u16;
@@ -61,7 +63,9 @@ pub(crate) enum Direction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Echo {
     pub(crate) identifier: u16,
-    pub(crate) sequence: u64,
+    pub(crate) mark: u32,
+    /// The low half of the probe's number.
+    pub(crate) sequence: u32,
     pub(crate) cookie: u64,
 }
 
@@ -77,7 +81,8 @@ pub(crate) fn write_request(buf: &mut [u8], version: Version, echo: Echo, payloa
     let len = HEADER + usize::from(payload_bytes.clamp(MIN_PAYLOAD, MAX_PAYLOAD));
     let bytes = buf.get_mut(..len)?;
     let (header, payload) = bytes.split_at_mut(HEADER);
-    payload[..8].copy_from_slice(&echo.sequence.to_be_bytes());
+    payload[..4].copy_from_slice(&echo.mark.to_be_bytes());
+    payload[4..8].copy_from_slice(&echo.sequence.to_be_bytes());
     payload[8..16].copy_from_slice(&echo.cookie.to_be_bytes());
     let rest = &mut payload[MIN_PAYLOAD as usize..];
     rest.copy_from_slice(&COUNTING[..rest.len()]);
@@ -86,7 +91,7 @@ pub(crate) fn write_request(buf: &mut [u8], version: Version, echo: Echo, payloa
     packet.set_icmp_type(IcmpType(version.request()));
     packet.set_icmp_code(IcmpCode(0));
     packet.set_identifier(echo.identifier);
-    // The low 16 bits: what `ping`, captures and firewalls see. The whole number is in the payload.
+    // The low 16 bits: what `ping`, captures and firewalls see.
     packet.set_sequence_number(echo.sequence as u16);
     if version == Version::V4 {
         let checksum = util::checksum(packet.packet(), 1);
@@ -109,10 +114,12 @@ pub(crate) fn read(bytes: &[u8], version: Version, direction: Direction) -> Opti
 /// As [`read`], of a packet whose checksum may not have been computed yet or covers bytes that were cut off.
 pub(crate) fn read_unchecked(bytes: &[u8], version: Version, direction: Direction) -> Option<Echo> {
     let header = read_header(bytes, version, direction)?;
-    let sequence = u64::from_be_bytes(*bytes.get(HEADER..)?.first_chunk()?);
+    let mark = u32::from_be_bytes(*bytes.get(HEADER..)?.first_chunk()?);
+    let sequence = u32::from_be_bytes(*bytes.get(HEADER + 4..)?.first_chunk()?);
     let cookie = u64::from_be_bytes(*bytes.get(HEADER + 8..)?.first_chunk()?);
     (header.sequence == sequence as u16).then_some(Echo {
         identifier: header.identifier,
+        mark,
         sequence,
         cookie,
     })
@@ -144,7 +151,8 @@ mod tests {
     ];
     const ECHO: Echo = Echo {
         identifier: 0x1234,
-        sequence: 0x0123_4567_89ab_cdef,
+        mark: 0x0123_4567,
+        sequence: 0x89ab_cdef,
         cookie: 0xfedc_ba98_7654_3210,
     };
 
@@ -199,9 +207,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(identifier: u16, sequence: u64, cookie: u64, payload in 16..=MAX_PAYLOAD, v6: bool) {
+        fn what_is_written_is_read(identifier: u16, mark: u32, sequence: u32, cookie: u64, payload in 16..=MAX_PAYLOAD, v6: bool) {
             let version = if v6 { Version::V6 } else { Version::V4 };
-            let echo = Echo { identifier, sequence, cookie };
+            let echo = Echo { identifier, mark, sequence, cookie };
             let bytes = written(version, echo, payload);
             prop_assert_eq!(bytes.len(), HEADER + usize::from(payload));
             prop_assert_eq!(read(&bytes, version, Direction::Request), Some(echo));
@@ -221,8 +229,8 @@ mod tests {
         }
 
         #[test]
-        fn a_flipped_bit_is_noticed(sequence: u64, cookie: u64, bit in 0..64_usize * 8) {
-            let mut bytes = written(Version::V4, Echo { identifier: 7, sequence, cookie }, 56);
+        fn a_flipped_bit_is_noticed(sequence: u32, cookie: u64, bit in 0..64_usize * 8) {
+            let mut bytes = written(Version::V4, Echo { identifier: 7, mark: 1, sequence, cookie }, 56);
             bytes[bit / 8] ^= 1 << (bit % 8);
             prop_assert_eq!(read(&bytes, Version::V4, Direction::Request), None);
         }
