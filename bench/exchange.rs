@@ -176,6 +176,7 @@ fn open(probes: Probes, now: dt_probe::Mono) -> Result<Ready> {
         seed: 1,
         phase_start: 0,
         features: Features::default(),
+        card: None,
     };
     let tcp = |method| Tcp {
         method: Some(method),
@@ -254,7 +255,7 @@ fn read(channel: &mut PacketChannel, lane: &mut Lane, clocks: &mut Clocks, windo
                     stamp,
                     clock,
                 } => lane.handle_tx_stamp_packet(bytes, destination, stamp, clock),
-                Queued::IcmpError { .. } | Queued::Other => {}
+                Queued::IcmpError { .. } | Queued::CardStamp { .. } | Queued::Other => {}
             })
             .map_err(doing("read the error queue"))?;
         windows.take(lane);

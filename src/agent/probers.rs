@@ -59,9 +59,10 @@ impl Probers {
     pub(crate) fn open(config: &AgentConfig, seed: u64, pings: mpsc::Sender<GrpcEvent>) -> Result<Probers, ProbeError> {
         let features = config.features_off.join(",").parse::<Features>()?;
         let now = dt_kernel::clock::mono();
+        let card = card(config);
         let (mut kinds, mut setups, mut problems) = ([None; ProbeKind::ALL.len()], Vec::new(), Vec::new());
         for (kind, timing) in config.probes().filter(|(kind, _)| *kind != ProbeKind::Grpc) {
-            let wanted = wanted(config, kind, timing, seed, features);
+            let wanted = wanted(config, kind, timing, seed, features, card);
             let opened = match kind {
                 ProbeKind::Tcp => setup::tcp(&wanted, &tcp(config), now),
                 ProbeKind::Icmp | ProbeKind::Grpc => setup::icmp(&wanted, config.icmp_payload_bytes, now),
@@ -238,7 +239,26 @@ fn overlap(timing: Timing) -> u32 {
     u32::try_from(due).unwrap_or(u32::MAX).saturating_add(1).clamp(4, 256)
 }
 
-fn wanted(config: &AgentConfig, kind: ProbeKind, timing: Timing, seed: u64, features: Features) -> Wanted {
+/// The network card's clock to be used, for the kinds that packets are stamped of.
+fn card(config: &AgentConfig) -> Option<u32> {
+    if config.icmp.is_none() && (config.tcp.is_none() || config.tcp_method == TcpMethod::Connect) {
+        return None;
+    }
+    let found = dt_kernel::card::find(config.card_stamps);
+    if let Some(note) = found.note {
+        tracing::info!("{note}");
+    }
+    found.phc
+}
+
+fn wanted(
+    config: &AgentConfig,
+    kind: ProbeKind,
+    timing: Timing,
+    seed: u64,
+    features: Features,
+    card: Option<u32>,
+) -> Wanted {
     Wanted {
         mode: Mode::Continuous {
             period_ns: nanos(timing.interval),
@@ -250,6 +270,7 @@ fn wanted(config: &AgentConfig, kind: ProbeKind, timing: Timing, seed: u64, feat
         // The kinds take turns, so that a peer isn't sent both at the same moment.
         phase_start: kind as u64 * 5 * MILLISECOND,
         features,
+        card,
     }
 }
 

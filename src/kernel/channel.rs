@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
-use dt_probe::{Clock, Wall};
+use dt_probe::{Clock, Phc, RxStamps, Wall};
 use libc::c_int;
 use socket2::Socket;
 
@@ -57,6 +57,19 @@ pub struct Received<'a> {
     pub from: IpAddr,
     /// When it entered this host's network stack, and who stamped it. `None` where the kernel gave no stamp.
     pub stamp: Option<(Wall, Clock)>,
+    /// When it came in by the network card's clock. `None` where that isn't in use, and on what no card has seen.
+    pub card: Option<Phc>,
+}
+
+impl Received<'_> {
+    /// Both stamps, for the core.
+    #[must_use]
+    pub fn stamps(&self) -> RxStamps {
+        RxStamps {
+            kernel: self.stamp.map(|(wall, _)| wall),
+            card: self.card,
+        }
+    }
 }
 
 /// Packets that came in and were passed over.
@@ -123,6 +136,15 @@ impl PacketChannel {
         } = self.framing;
         let program = filter::echo_program(family, with_ip_header, self.identifier, Some(mark));
         sys::attach_filter(self.socket.as_fd(), &program)
+    }
+
+    /// From now on the stamps of the network card whose clock is `phc` are asked for beside the kernel's own, on both ways.
+    /// Only where the kernel stamps both ways, for its stamps decide what the card's can't. Returns whether they were granted.
+    pub fn use_card(&mut self, phc: u32) -> bool {
+        let (tx, rx) = (self.detected.tx_stamps, self.detected.rx_stamps);
+        let granted = tx.is_some() && rx && open::request_stamps(&self.socket, tx, rx, true).is_ok();
+        self.detected.card = granted.then_some(phc);
+        granted
     }
 
     fn new(opened: Opened, ports: Option<std::ops::Range<u16>>) -> PacketChannel {
@@ -235,7 +257,13 @@ impl PacketChannel {
                         .stamp
                         .filter(|_| self.detected.rx_stamps)
                         .map(|wall| (wall, Clock::Kernel));
-                    accept(Received { bytes, from, stamp });
+                    let card = control.card.filter(|_| self.detected.card.is_some());
+                    accept(Received {
+                        bytes,
+                        from,
+                        stamp,
+                        card,
+                    });
                 }
                 _ => self.skipped.malformed += 1,
             }
@@ -359,7 +387,7 @@ impl PacketChannel {
     pub(crate) fn use_returned_packets(&mut self) {
         let packet = Some(StampKeying::Packet);
         let rx = self.detected.rx_stamps;
-        let granted = open::request_stamps(&self.socket, packet, rx).is_ok();
+        let granted = open::request_stamps(&self.socket, packet, rx, false).is_ok();
         self.detected.tx_stamps = packet.filter(|_| granted);
     }
 

@@ -4,7 +4,7 @@
 use std::mem::size_of;
 use std::net::IpAddr;
 
-use dt_probe::Wall;
+use dt_probe::{Phc, Wall};
 use libc::c_int;
 
 use crate::address;
@@ -78,6 +78,8 @@ pub(crate) struct ExtendedError {
 pub(crate) struct Control {
     /// The kernel's software stamp.
     pub(crate) stamp: Option<Wall>,
+    /// The network card's stamp, by its own clock.
+    pub(crate) card: Option<Phc>,
     /// The socket's drop counter as it was when this packet was queued; absent until the first drop.
     pub(crate) drops: Option<u32>,
     /// What the error queue says about the entry.
@@ -89,7 +91,10 @@ impl Control {
         let mut read = Control::default();
         for message in messages(control) {
             match (message.level, message.kind) {
-                (libc::SOL_SOCKET, libc::SO_TIMESTAMPING) => read.stamp = software_stamp(message.data),
+                (libc::SOL_SOCKET, libc::SO_TIMESTAMPING) => {
+                    read.stamp = stamp(message.data, SOFTWARE).map(Wall);
+                    read.card = stamp(message.data, RAW_HARDWARE).map(Phc);
+                }
                 (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
                     read.drops = message.data.first_chunk().map(|count| u32::from_ne_bytes(*count));
                 }
@@ -103,25 +108,30 @@ impl Control {
     }
 }
 
-/// The first of the three times of `struct scm_timestamping` [linux/errqueue.h]; the third is the network card's, which
-/// isn't asked for. `None` where it is unset, as on a packet that came before the kernel had begun to stamp.
-fn software_stamp(data: &[u8]) -> Option<Wall> {
+/// The places of the three times of `struct scm_timestamping` [linux/errqueue.h]. The second is no longer in use.
+const SOFTWARE: usize = 0;
+const RAW_HARDWARE: usize = 2;
+
+/// One of the three times. `None` where it is unset, as on a packet that came before the kernel had begun to stamp.
+fn stamp(data: &[u8], place: usize) -> Option<u64> {
     // Two longs a time: 32-bit kernels without 64-bit time give three pairs of 4 bytes.
     let (seconds, nanos) = if data.len() >= 48 {
+        let time = data.get(16 * place..)?;
         (
-            i64::from_ne_bytes(*data.first_chunk()?),
-            i64::from_ne_bytes(*data[8..].first_chunk()?),
+            i64::from_ne_bytes(*time.first_chunk()?),
+            i64::from_ne_bytes(*time.get(8..)?.first_chunk()?),
         )
     } else {
-        let seconds = i32::from_ne_bytes(*data.first_chunk()?);
-        let nanos = i32::from_ne_bytes(*data.get(4..)?.first_chunk()?);
+        let time = data.get(8 * place..)?;
+        let seconds = i32::from_ne_bytes(*time.first_chunk()?);
+        let nanos = i32::from_ne_bytes(*time.get(4..)?.first_chunk()?);
         (i64::from(seconds), i64::from(nanos))
     };
     let (seconds, nanos) = (u64::try_from(seconds).ok()?, u64::try_from(nanos).ok()?);
     if nanos >= 1_000_000_000 || (seconds, nanos) == (0, 0) {
         return None;
     }
-    seconds.checked_mul(1_000_000_000)?.checked_add(nanos).map(Wall)
+    seconds.checked_mul(1_000_000_000)?.checked_add(nanos)
 }
 
 fn extended_error(data: &[u8]) -> Option<ExtendedError> {
@@ -178,8 +188,12 @@ mod tests {
     }
 
     fn stamp(seconds: i64, nanos: i64) -> Vec<u8> {
+        stamps([seconds, nanos], [7, 7])
+    }
+
+    fn stamps(software: [i64; 2], card: [i64; 2]) -> Vec<u8> {
         let mut data = Vec::new();
-        for word in [seconds, nanos, 0, 0, 7, 7] {
+        for word in software.into_iter().chain([9, 9]).chain(card) {
             data.extend(word.to_ne_bytes());
         }
         one(libc::SOL_SOCKET, libc::SO_TIMESTAMPING, &data)
@@ -209,6 +223,41 @@ mod tests {
         );
         assert_eq!(error.offender, None);
         assert_eq!(control.drops, None);
+    }
+
+    /// As the kernel hands on what a card has stamped (`put_cmsg_scm_timestamping`, `__skb_tstamp_tx`): a received packet
+    /// bears both times in one message, a sent one comes twice, each time with one of them.
+    #[test]
+    #[cfg(all(target_pointer_width = "64", target_endian = "little"))]
+    fn golden_bytes_of_a_cards_stamps() {
+        #[rustfmt::skip]
+        let received = [
+            // cmsg_len 64, SOL_SOCKET, SCM_TIMESTAMPING; 1 s + 2 ns by the kernel, nothing, 3 s + 4 ns by the card
+            64, 0, 0, 0, 0, 0, 0, 0,  1, 0, 0, 0,  37, 0, 0, 0,
+            1, 0, 0, 0, 0, 0, 0, 0,  2, 0, 0, 0, 0, 0, 0, 0,
+            0, 0, 0, 0, 0, 0, 0, 0,  0, 0, 0, 0, 0, 0, 0, 0,  3, 0, 0, 0, 0, 0, 0, 0,  4, 0, 0, 0, 0, 0, 0, 0,
+        ];
+        let control = Control::read(&received);
+        assert_eq!(
+            (control.stamp, control.card),
+            (Some(Wall(1_000_000_002)), Some(Phc(3_000_000_004)))
+        );
+        let mut sent = received;
+        sent[16..32].fill(0);
+        let control = Control::read(&sent);
+        assert_eq!((control.stamp, control.card), (None, Some(Phc(3_000_000_004))));
+        sent[48..].fill(0);
+        assert_eq!(Control::read(&sent), Control::default());
+    }
+
+    #[test]
+    fn each_stamp_stands_for_itself() {
+        for (seconds, nanos) in [(0, 0), (-1, 5), (5, 1_000_000_000), (i64::MAX, 5)] {
+            let control = Control::read(&stamps([5, 6], [seconds, nanos]));
+            assert_eq!((control.stamp, control.card), (Some(Wall(5_000_000_006)), None));
+            let control = Control::read(&stamps([seconds, nanos], [5, 6]));
+            assert_eq!((control.stamp, control.card), (None, Some(Phc(5_000_000_006))));
+        }
     }
 
     #[test]
@@ -242,12 +291,13 @@ mod tests {
     #[test]
     fn stamps_of_32_bit_kernels_are_read() {
         let mut data = Vec::new();
-        for word in [5i32, 6, 0, 0, 0, 0] {
+        for word in [5i32, 6, 0, 0, 7, 8] {
             data.extend(word.to_ne_bytes());
         }
+        let control = Control::read(&one(libc::SOL_SOCKET, libc::SO_TIMESTAMPING, &data));
         assert_eq!(
-            Control::read(&one(libc::SOL_SOCKET, libc::SO_TIMESTAMPING, &data)).stamp,
-            Some(Wall(5_000_000_006))
+            (control.stamp, control.card),
+            (Some(Wall(5_000_000_006)), Some(Phc(7_000_000_008)))
         );
     }
 

@@ -35,6 +35,8 @@ pub struct Detected {
     pub tx_stamps: Option<StampKeying>,
     /// Whether received packets are stamped by the kernel.
     pub rx_stamps: bool,
+    /// The clock whose stamps the network card gives beside the kernel's; `None` where none is in use.
+    pub card: Option<u32>,
     /// Whether ICMP errors about probes are seen.
     pub icmp_errors: bool,
     /// The receive buffer's size in bytes as read back (the kernel counts its own overhead in). It holds replies, stamps and errors.
@@ -59,6 +61,9 @@ impl fmt::Display for Detected {
         } else {
             "no kernel receive stamps"
         };
+        let card = self.card.map_or_else(String::new, |phc| {
+            format!(", the network card's stamps by its clock phc{phc}")
+        });
         let errors = if self.icmp_errors {
             "ICMP errors seen"
         } else {
@@ -77,7 +82,7 @@ impl fmt::Display for Detected {
         } = self;
         write!(
             f,
-            "{purpose} over {family}: {method} socket, {tx}, {rx}, {errors}, receive buffer {receive_buffer} bytes, {drops}"
+            "{purpose} over {family}: {method} socket, {tx}, {rx}{card}, {errors}, receive buffer {receive_buffer} bytes, {drops}"
         )
     }
 }

@@ -9,6 +9,7 @@
 
 mod address;
 mod batch;
+pub mod card;
 mod channel;
 pub mod clock;
 mod cmsg;
@@ -34,6 +35,7 @@ pub mod thread;
 
 pub use address::Family;
 pub use batch::{BATCH, Batch, LONGEST_PACKET, SendOutcome, SendResult};
+pub use card::CardStamps;
 pub use channel::{PacketChannel, Received, Skipped};
 pub use clock::{Clocks, Reading};
 pub use connect::{ConnectOutcome, Connected, Connector};

@@ -214,6 +214,7 @@ fn set_up(
         method,
         tx_stamps,
         rx_stamps,
+        card: None,
         icmp_errors,
         receive_buffer,
         drops_counted,
@@ -251,15 +252,15 @@ fn stamps(socket: &Socket, features: Features) -> (Option<StampKeying>, bool) {
         (true, true) => &[Some(StampKeying::Id), Some(StampKeying::Packet), None],
     };
     for &keying in keyings {
-        if request_stamps(socket, keying, features.rx_stamps()).is_ok() {
+        if request_stamps(socket, keying, features.rx_stamps(), false).is_ok() {
             return (keying, features.rx_stamps());
         }
     }
     (None, false)
 }
 
-/// Sets which packets are stamped and how a transmit stamp comes back.
-pub(crate) fn request_stamps(socket: &Socket, keying: Option<StampKeying>, rx: bool) -> io::Result<()> {
+/// Sets which packets are stamped, by the kernel and perhaps by the network card too, and how a transmit stamp comes back.
+pub(crate) fn request_stamps(socket: &Socket, keying: Option<StampKeying>, rx: bool, card: bool) -> io::Result<()> {
     let mut flags = 0;
     if rx {
         flags |= libc::SOF_TIMESTAMPING_RX_SOFTWARE;
@@ -274,6 +275,14 @@ pub(crate) fn request_stamps(socket: &Socket, keying: Option<StampKeying>, rx: b
     }
     if flags != 0 {
         flags |= libc::SOF_TIMESTAMPING_SOFTWARE;
+    }
+    if card {
+        // By default a packet that the card stamps gets no stamp of the kernel's (TX_SWHW: it gets both, one after the
+        // other). RAW is the card's clock as it is; the kernel no longer converts it.
+        flags |= libc::SOF_TIMESTAMPING_TX_HARDWARE
+            | libc::SOF_TIMESTAMPING_RX_HARDWARE
+            | libc::SOF_TIMESTAMPING_RAW_HARDWARE
+            | libc::SOF_TIMESTAMPING_OPT_TX_SWHW;
     }
     sys::set_int(socket.as_fd(), libc::SOL_SOCKET, libc::SO_TIMESTAMPING, flags as c_int)
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use dt_probe::{Clock, Wall};
+use dt_probe::{Clock, Phc, Wall};
 
 use crate::address::{self, Family};
 use crate::cmsg::Control;
@@ -20,6 +20,13 @@ pub enum Queued<'a> {
         stamp: Wall,
         /// Who stamped it.
         clock: Clock,
+    },
+    /// The network card told when a packet of ours left it. The kernel's own stamp of the same packet comes by itself.
+    CardStamp {
+        /// Which packet.
+        key: StampKey<'a>,
+        /// When it left, by the card's clock.
+        stamp: Phc,
     },
     /// An ICMP error about a packet of ours, or, on a raw socket, about anybody's on this host: match its bytes.
     IcmpError {
@@ -54,6 +61,9 @@ pub enum StampKey<'a> {
     },
 }
 
+/// Which moment of a packet's way out a stamp is of (`SCM_TSTAMP_SND` [linux/errqueue.h]): the driver, or the card, has it.
+const LEFT: u32 = 0;
+
 /// Reads one message of the error queue. `keyed` as the socket was set up.
 pub(crate) fn read<'a>(message: &RawMessage<'a>, family: Family, protocol: u8, keyed: bool) -> Queued<'a> {
     let control = Control::read(message.control);
@@ -61,19 +71,20 @@ pub(crate) fn read<'a>(message: &RawMessage<'a>, family: Family, protocol: u8, k
         return Queued::Other;
     };
     match error.origin {
-        libc::SO_EE_ORIGIN_TIMESTAMPING => {
+        libc::SO_EE_ORIGIN_TIMESTAMPING if error.info == LEFT => {
             let key = if keyed {
                 Some(StampKey::Id(error.data))
             } else {
                 packet::find_sent(message.bytes, family, protocol)
                     .map(|(destination, bytes)| StampKey::Packet { bytes, destination })
             };
-            match (key, control.stamp) {
-                (Some(key), Some(stamp)) => Queued::TxStamp {
+            match (key, control.stamp, control.card) {
+                (Some(key), Some(stamp), _) => Queued::TxStamp {
                     key,
                     stamp,
                     clock: Clock::Kernel,
                 },
+                (Some(key), None, Some(stamp)) => Queued::CardStamp { key, stamp },
                 _ => Queued::Other,
             }
         }
@@ -100,18 +111,20 @@ mod tests {
 
     /// An entry's control data: an optional stamp of 5 s and an extended error.
     fn control(stamped: bool, origin: u8, data: u32) -> Vec<u8> {
+        control_of(stamped.then_some([5, 0, 0, 0, 0, 0]), origin, 0, data)
+    }
+
+    fn control_of(times: Option<[i64; 6]>, origin: u8, info: u32, data: u32) -> Vec<u8> {
         let mut bytes = vec![0; 200];
         let mut at = 0;
-        if stamped {
-            let words: Vec<u8> = [5i64, 0, 0, 0, 0, 0]
-                .iter()
-                .flat_map(|word| word.to_ne_bytes())
-                .collect();
+        if let Some(times) = times {
+            let words: Vec<u8> = times.iter().flat_map(|word| word.to_ne_bytes()).collect();
             at = cmsg::write(&mut bytes, libc::SOL_SOCKET, libc::SO_TIMESTAMPING, &words);
         }
         let mut error = vec![0; 16];
         error[0..4].copy_from_slice(&113u32.to_ne_bytes());
         (error[4], error[5], error[6]) = (origin, 3, 1);
+        error[8..12].copy_from_slice(&info.to_ne_bytes());
         error[12..].copy_from_slice(&data.to_ne_bytes());
         at += cmsg::write(&mut bytes[at..], libc::SOL_IP, libc::IP_RECVERR, &error);
         bytes.truncate(at);
@@ -149,6 +162,20 @@ mod tests {
                 read_with(&control(true, origin, 0), &name(), b"8 bytes.", true),
                 "Other"
             );
+        }
+    }
+
+    #[test]
+    fn a_cards_stamp_is_told_from_the_kernels() {
+        let card = control_of(Some([0, 0, 0, 0, 6, 7]), 4, 0, 77);
+        assert_eq!(
+            read_with(&card, &[], &[], true),
+            "CardStamp { key: Id(77), stamp: Phc(6000000007) }"
+        );
+        // When the packet was queued, sent a second time, or acknowledged: not asked for, and not when it left.
+        for info in [1, 2, 3] {
+            let earlier = control_of(Some([5, 0, 0, 0, 0, 0]), 4, info, 77);
+            assert_eq!(read_with(&earlier, &[], &[], true), "Other");
         }
     }
 

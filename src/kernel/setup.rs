@@ -33,6 +33,8 @@ pub struct Wanted {
     pub phase_start: u64,
     /// What the kernel may be asked for.
     pub features: Features,
+    /// The network card's clock whose stamps are to be used: see [`find`](crate::card::find).
+    pub card: Option<u32>,
 }
 
 /// How TCP is to be probed.
@@ -84,8 +86,16 @@ pub enum SetupError {
 pub fn icmp(wanted: &Wanted, payload_bytes: u16, now: Mono) -> Result<Ready, SetupError> {
     let mut notes = Vec::new();
     let (asked, key) = (rand::random(), key());
-    let v4 = warmed(PacketChannel::echo(Family::V4, asked, &wanted.features), &mut notes);
-    let v6 = warmed(PacketChannel::echo(Family::V6, asked, &wanted.features), &mut notes);
+    let v4 = warmed(
+        wanted,
+        PacketChannel::echo(Family::V4, asked, &wanted.features),
+        &mut notes,
+    );
+    let v6 = warmed(
+        wanted,
+        PacketChannel::echo(Family::V6, asked, &wanted.features),
+        &mut notes,
+    );
     for channel in [&v4, &v6].into_iter().flatten() {
         if let Err(error) = channel.only_marked(echo_mark(&key)) {
             let Detected { purpose, family, .. } = channel.detected();
@@ -140,8 +150,16 @@ fn syn(wanted: &Wanted, tcp: &Tcp, now: Mono) -> Result<Ready, SetupError> {
     }
     let ports = SourcePorts::reserve(tcp.source_ports, tcp.range.clone())?;
     let mut notes = Vec::new();
-    let v4 = warmed(PacketChannel::tcp(Family::V4, &ports, &wanted.features), &mut notes);
-    let v6 = warmed(PacketChannel::tcp(Family::V6, &ports, &wanted.features), &mut notes);
+    let v4 = warmed(
+        wanted,
+        PacketChannel::tcp(Family::V4, &ports, &wanted.features),
+        &mut notes,
+    );
+    let v6 = warmed(
+        wanted,
+        PacketChannel::tcp(Family::V6, &ports, &wanted.features),
+        &mut notes,
+    );
     let protocol = Protocol::Syn {
         ports: ports.ports().collect(),
     };
@@ -202,7 +220,11 @@ fn packets(
     let detected = || v4.iter().chain(v6.iter()).map(PacketChannel::detected);
     let tx = detected().all(|d| d.tx_stamps.is_some());
     let rx = detected().all(|d| d.rx_stamps);
-    let lane = Lane::new(config(wanted, protocol, slots(wanted), key, (tx, rx)), now)?;
+    let card = detected().all(|d| d.card.is_some());
+    let mut lane = Lane::new(config(wanted, protocol, slots(wanted), key, (tx, rx)), now)?;
+    if card {
+        lane.use_card_stamps();
+    }
     let setup = Setup {
         kind,
         lane,
@@ -212,7 +234,11 @@ fn packets(
             ports,
         },
     };
-    let clock = |stamped| if stamped { Clock::Kernel } else { Clock::User };
+    let clock = |stamped| match (card, stamped) {
+        (true, _) => Clock::Hardware,
+        (false, true) => Clock::Kernel,
+        (false, false) => Clock::User,
+    };
     Ok(Ready {
         setup,
         method,
@@ -223,7 +249,11 @@ fn packets(
 }
 
 /// Warms a channel up and notes what it is, or why it isn't.
-fn warmed(opened: Result<PacketChannel, OpenError>, notes: &mut Vec<String>) -> Result<PacketChannel, OpenError> {
+fn warmed(
+    wanted: &Wanted,
+    opened: Result<PacketChannel, OpenError>,
+    notes: &mut Vec<String>,
+) -> Result<PacketChannel, OpenError> {
     let mut channel = opened.inspect_err(|refused| notes.push(refused.to_string()))?;
     match channel.warm_up() {
         Ok(true) => {}
@@ -232,6 +262,10 @@ fn warmed(opened: Result<PacketChannel, OpenError>, notes: &mut Vec<String>) -> 
             channel.detected().purpose
         )),
         Err(error) => notes.push(format!("{}: warming up failed: {error}", channel.detected().purpose)),
+    }
+    if let Some(phc) = wanted.card {
+        // Refused, it isn't in the line below.
+        channel.use_card(phc);
     }
     notes.push(channel.detected().to_string());
     Ok(channel)

@@ -23,6 +23,56 @@ pub(crate) const SK_MEMINFO_DROPS: usize = 8;
 /// `SK_MEMINFO_VARS` [linux/sock_diag.h].
 pub(crate) const SK_MEMINFO_VARS: usize = 9;
 
+/// `SIOCETHTOOL`, `SIOCSHWTSTAMP`, `SIOCGHWTSTAMP` [linux/sockios.h].
+pub(crate) const SIOCETHTOOL: u32 = 0x8946;
+pub(crate) const SIOCSHWTSTAMP: u32 = 0x89b0;
+pub(crate) const SIOCGHWTSTAMP: u32 = 0x89b1;
+
+/// The longest name of an interface, its final zero included (`IFNAMSIZ` [linux/if.h]).
+const INTERFACE_NAME: usize = 16;
+
+/// `struct ifreq` [linux/if.h] with a pointer in its union, which is 24 bytes long at most.
+#[repr(C)]
+struct InterfaceRequest {
+    name: [u8; INTERFACE_NAME],
+    data: *mut c_void,
+    rest: [u8; 24 - size_of::<*mut c_void>()],
+}
+
+/// An `ioctl` about an interface whose argument is a structure of plain numbers: `data`, which must be as long as that
+/// structure. The kernel reads it and writes its answer into it.
+pub(crate) fn interface_call<const N: usize>(
+    socket: BorrowedFd<'_>,
+    request: u32,
+    name: &str,
+    data: &mut [u8; N],
+) -> io::Result<()> {
+    let needed = match request {
+        // `struct ethtool_ts_info`, the only one that is asked for.
+        SIOCETHTOOL => 44,
+        // `struct hwtstamp_config`.
+        SIOCSHWTSTAMP | SIOCGHWTSTAMP => 12,
+        _ => return Err(io::Error::from(io::ErrorKind::InvalidInput)),
+    };
+    if N < needed || name.len() >= INTERFACE_NAME {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    let mut described = InterfaceRequest {
+        name: [0; INTERFACE_NAME],
+        data: data.as_mut_ptr().cast(),
+        rest: [0; 24 - size_of::<*mut c_void>()],
+    };
+    described.name[..name.len()].copy_from_slice(name.as_bytes());
+    // SAFETY: `described` is at least as long as the kernel's `struct ifreq` and outlives the call, and so does `data`, which
+    // is exclusively borrowed and was checked to be as long as the structure that the kernel reads and writes there.
+    let code = unsafe { libc::ioctl(socket.as_raw_fd(), request as _, &raw mut described) };
+    if code == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 /// `setsockopt` with a value of plain bytes.
 pub(crate) fn set_option(socket: BorrowedFd<'_>, level: c_int, name: c_int, value: &[u8]) -> io::Result<()> {
     // SAFETY: the pointer and the length describe `value`, which outlives the call; the kernel only reads it. An option

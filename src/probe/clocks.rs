@@ -3,11 +3,17 @@
 //! Kernel stamps are readings of `CLOCK_REALTIME`, which can be stepped. Their difference counts only where the user's
 //! clock readings around it are of the same epoch (no step in between), where it isn't negative, and where it isn't
 //! longer than what the user's monotonic clock saw around it. Otherwise the user's clocks are taken, and the sample
-//! says so. A network card's stamps are of a clock of its own and are compared with none but its own.
+//! says so.
+//!
+//! A network card's stamps are of a clock of its own (PHC), are subtracted from none but its own, and make a round trip only
+//! in pairs. No step of the wall clock touches them, but theirs may be set as well: what they say counts only where it is
+//! more than nothing and no longer than the round trip that the kernel, or else the user's monotonic clock, saw around it.
+//! A card's clock set back between its two stamps by less than the round trip can't be told from a shorter round trip; set
+//! in any other way, it is.
 
 use crate::event::Sample;
 use crate::kind::Clock;
-use crate::time::Wall;
+use crate::time::{Phc, Wall};
 
 /// A kernel's or a card's stamp.
 pub(crate) type Stamp = (Wall, Clock);
@@ -27,6 +33,14 @@ pub(crate) struct Exchange {
     pub(crate) rx: Option<Stamp>,
     /// This host's delay after the receive stamp.
     pub(crate) rx_delay: u64,
+    pub(crate) card: Option<Card>,
+}
+
+/// A network card's stamps of one exchange, both by the same clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Card {
+    pub(crate) sent: Phc,
+    pub(crate) received: Phc,
 }
 
 /// Which stamps the socket was asked for.
@@ -34,6 +48,7 @@ pub(crate) struct Exchange {
 pub(crate) struct Stamps {
     pub(crate) tx: bool,
     pub(crate) rx: bool,
+    pub(crate) card: bool,
 }
 
 /// The sample of an answered probe, by the best clocks that fit together.
@@ -47,13 +62,35 @@ pub(crate) fn sample(exchange: &Exchange, wanted: Stamps) -> Sample {
             .unwrap_or(0);
         tx_delay.saturating_add(exchange.rx_delay)
     });
+    let longest = if host_delay_ns.is_some() {
+        rtt
+    } else {
+        exchange.user_rtt
+    };
+    if let Some(rtt_ns) = on_the_wire(exchange, longest) {
+        return Sample {
+            rtt_ns,
+            // What the kernel's figure is longer by was spent in this host's stack and its card.
+            host_delay_ns: host_delay_ns.map(|delay| delay.saturating_add(rtt - rtt_ns)),
+            tx: Clock::Hardware,
+            rx: Clock::Hardware,
+            fallback: false,
+        };
+    }
     Sample {
         rtt_ns: rtt.max(1),
         host_delay_ns,
         tx,
         rx,
-        fallback: (wanted.tx && tx == Clock::User) || (wanted.rx && rx == Clock::User),
+        fallback: wanted.card || (wanted.tx && tx == Clock::User) || (wanted.rx && rx == Clock::User),
     }
+}
+
+/// The round trip by the card's clock, where it is plausible.
+fn on_the_wire(exchange: &Exchange, longest: u64) -> Option<u64> {
+    let card = exchange.card?;
+    let rtt = card.received.since(card.sent)?;
+    (1..=longest).contains(&rtt).then_some(rtt)
 }
 
 /// The round trip by whatever stamps there are, where it is plausible.
@@ -62,7 +99,9 @@ fn stamped(exchange: &Exchange) -> Option<(u64, Clock, Clock)> {
         return None;
     }
     let (from, until, tx, rx) = match (exchange.tx, exchange.rx) {
-        (Some((sent, tx)), Some((received, rx))) if tx == rx => (sent, received, tx, rx),
+        (Some((sent, Clock::Kernel)), Some((received, Clock::Kernel))) => {
+            (sent, received, Clock::Kernel, Clock::Kernel)
+        }
         (None, Some((received, Clock::Kernel))) => (exchange.sent_wall, received, Clock::User, Clock::Kernel),
         (Some((sent, Clock::Kernel)), None) => (sent, exchange.read_wall, Clock::Kernel, Clock::User),
         _ => return None,
@@ -75,7 +114,12 @@ fn stamped(exchange: &Exchange) -> Option<(u64, Clock, Clock)> {
 mod tests {
     use super::*;
 
-    const WANTED: Stamps = Stamps { tx: true, rx: true };
+    const WANTED: Stamps = Stamps {
+        tx: true,
+        rx: true,
+        card: false,
+    };
+    const WANTED_CARD: Stamps = Stamps { card: true, ..WANTED };
 
     /// Sent at 1,000, stamped at 1,100, answered at 5,100, read at 9,000.
     fn exchange() -> Exchange {
@@ -88,6 +132,7 @@ mod tests {
             tx: Some((Wall(1_100), Clock::Kernel)),
             rx: Some((Wall(5_100), Clock::Kernel)),
             rx_delay: 700,
+            card: None,
         }
     }
 
@@ -139,7 +184,15 @@ mod tests {
         };
         check(bare, 8_000, (Clock::User, Clock::User), None, true);
         assert!(
-            !sample(&bare, Stamps { tx: false, rx: false }).fallback,
+            !sample(
+                &bare,
+                Stamps {
+                    tx: false,
+                    rx: false,
+                    card: false
+                }
+            )
+            .fallback,
             "no better clock was in use"
         );
     }
@@ -201,51 +254,82 @@ mod tests {
         );
     }
 
+    /// The card's clock was set to something else altogether.
+    fn by_card(sent: u64, received: u64) -> Exchange {
+        let card = Some(Card {
+            sent: Phc(sent),
+            received: Phc(received),
+        });
+        Exchange { card, ..exchange() }
+    }
+
     #[test]
-    fn a_cards_stamps_go_only_with_its_own() {
-        let card = |ns| Some((Wall(ns), Clock::Hardware));
-        check(
-            Exchange {
-                tx: card(70),
-                rx: card(3_070),
-                ..exchange()
-            },
-            3_000,
-            (Clock::Hardware, Clock::Hardware),
-            None,
-            false,
+    fn a_cards_two_stamps_are_the_round_trip_and_the_rest_is_the_hosts_delay() {
+        let expected = Sample {
+            rtt_ns: 3_000,
+            // 800 beyond the kernel's stamps, 1,000 between those and the card's.
+            host_delay_ns: Some(1_800),
+            tx: Clock::Hardware,
+            rx: Clock::Hardware,
+            fallback: false,
+        };
+        assert_eq!(sample(&by_card(70, 3_070), WANTED_CARD), expected);
+        // Where the wall clock was stepped meanwhile they count all the same, and what the host added isn't known.
+        let stepped = Exchange {
+            read_epoch: 4,
+            ..by_card(70, 3_070)
+        };
+        let expected = Sample {
+            host_delay_ns: None,
+            ..expected
+        };
+        assert_eq!(sample(&stepped, WANTED_CARD), expected);
+        let alone = Exchange {
+            tx: None,
+            rx: None,
+            ..by_card(70, 3_070)
+        };
+        assert_eq!(sample(&alone, WANTED_CARD), expected);
+    }
+
+    #[test]
+    fn implausible_stamps_of_a_card_leave_the_kernels_round_trip() {
+        // Run backwards, stood still, set forward, and one stamp by another clock: longer than the kernel's 4,000.
+        for (sent, received) in [(70, 69), (70, 70), (70, 4_071), (0, u64::MAX), (u64::MAX, 0)] {
+            let expected = Sample {
+                rtt_ns: 4_000,
+                host_delay_ns: Some(800),
+                tx: Clock::Kernel,
+                rx: Clock::Kernel,
+                fallback: true,
+            };
+            assert_eq!(
+                sample(&by_card(sent, received), WANTED_CARD),
+                expected,
+                "{sent} {received}"
+            );
+        }
+        assert_eq!(
+            sample(&by_card(70, 4_070), WANTED_CARD).tx,
+            Clock::Hardware,
+            "no longer than the kernel's"
         );
-        check(
-            Exchange {
-                tx: card(1_100),
-                ..exchange()
-            },
-            8_000,
-            (Clock::User, Clock::User),
-            None,
-            true,
-        );
-        check(
-            Exchange {
-                tx: None,
-                rx: card(5_100),
-                ..exchange()
-            },
-            8_000,
-            (Clock::User, Clock::User),
-            None,
-            true,
-        );
-        check(
-            Exchange {
-                tx: card(1_100),
-                rx: None,
-                ..exchange()
-            },
-            8_000,
-            (Clock::User, Clock::User),
-            None,
-            true,
+        // Without the kernel's, the user's monotonic clock is the bound.
+        let alone = |received| Exchange {
+            tx: None,
+            rx: None,
+            ..by_card(70, received)
+        };
+        assert_eq!(sample(&alone(8_070), WANTED_CARD).rtt_ns, 8_000);
+        assert_eq!(sample(&alone(8_071), WANTED_CARD).tx, Clock::User);
+    }
+
+    #[test]
+    fn a_round_trip_without_the_cards_stamps_is_a_fallback_where_they_are_in_use() {
+        let sample = sample(&exchange(), WANTED_CARD);
+        assert_eq!(
+            (sample.tx, sample.rx, sample.rtt_ns, sample.fallback),
+            (Clock::Kernel, Clock::Kernel, 4_000, true)
         );
     }
 

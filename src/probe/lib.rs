@@ -33,9 +33,9 @@ pub use config::{
 pub use cookie::echo_mark;
 pub use event::{Event, Sample, TargetId, What};
 pub use kind::{Clock, Fate, Method, ProbeKind, UnknownWord};
-pub use lane::{Arrival, ConnectOutcome, Lane, LaneStats, SendFailure, Transmit};
+pub use lane::{Arrival, ConnectOutcome, Lane, LaneStats, RxStamps, SendFailure, Transmit};
 pub use pace::LONGEST_TICK;
 pub use samples::{Delays, Samples};
 pub use schedule::{Due, Pattern, Schedule, late_limit};
-pub use time::{Mono, Wall};
+pub use time::{Mono, Phc, Wall};
 pub use window::{Window, WindowTable};

@@ -15,6 +15,19 @@ pub struct Mono(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Wall(pub u64);
 
+/// A reading of a network card's own clock (PHC), in nanoseconds since whatever it was set to. It can be subtracted from no
+/// reading but another of the same clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Phc(pub u64);
+
+impl Phc {
+    /// Nanoseconds from `earlier` to `self`; `None` where the clock seems to have run backwards.
+    #[must_use]
+    pub fn since(self, earlier: Phc) -> Option<u64> {
+        self.0.checked_sub(earlier.0)
+    }
+}
+
 impl Mono {
     /// Nanoseconds from `earlier` to `self`; 0 where `earlier` is the later of the two.
     #[must_use]

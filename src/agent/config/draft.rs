@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dt_kernel::CardStamps;
 use dt_kernel::thread::Scheduling;
 use dt_probe::ProbeKind;
 
@@ -34,6 +35,7 @@ pub(super) struct Draft {
     pub(super) source_port_range: Option<(u16, u16)>,
     pub(super) window: Duration,
     pub(super) max_rate: u32,
+    pub(super) card_stamps: CardStamps,
     pub(super) scheduling: Scheduling,
     pub(super) http: Option<HostPort>,
     pub(super) log: Log,
@@ -105,6 +107,7 @@ impl Draft {
             source_port_range: self.source_port_range,
             window: self.window,
             max_rate: self.max_rate,
+            card_stamps: self.card_stamps,
             scheduling: self.scheduling,
             http: self.http,
             log: self.log,

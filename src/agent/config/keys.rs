@@ -294,6 +294,17 @@ pub static KEYS: &[Key] = &[
         ..KEY
     },
     Key {
+        path: "hardware_timestamps",
+        value: "WHETHER",
+        default: "use",
+        accepted: "off, use or configure",
+        help: "Whether time stamps of the network card are used: not at all, where the card is set to stamp every packet \
+               already, or with a card that can being set to it (which lasts, and needs the capability CAP_NET_ADMIN)",
+        why: "A card's state is the whole host's, and other programs may depend on it: it is changed only when asked for.",
+        kind: Kind::Text(|d, v| put(&mut d.card_stamps, v.parse())),
+        ..KEY
+    },
+    Key {
         path: "probe_thread.realtime_priority",
         value: "N",
         default: "0",

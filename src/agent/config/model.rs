@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dt_kernel::CardStamps;
 use dt_kernel::thread::Scheduling;
 use dt_probe::ProbeKind;
 
@@ -53,6 +54,8 @@ pub struct AgentConfig {
     pub window: Duration,
     /// Cap on the probes of this node, all kinds together, in probes per second; at least 1.
     pub max_rate: u32,
+    /// Whether time stamps of the network card are used.
+    pub card_stamps: CardStamps,
     /// What the probe thread asks of the scheduler.
     pub scheduling: Scheduling,
     /// Where metrics and health are served; `None` where that is turned off. Port 0 lets the kernel choose.

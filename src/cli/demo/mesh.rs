@@ -161,6 +161,8 @@ fn config(args: &DemoArgs, node: &Node, peers: &Path) -> Result<AgentConfig, Str
         flag("window", "1s".to_owned()),
         flag("interval", "200ms".to_owned()),
         flag("http", "off".to_owned()),
+        // Nothing here passes a network card.
+        flag("hardware_timestamps", "off".to_owned()),
     ];
     if !args.kernel_off.is_empty() {
         flags.push(flag("kernel_off", args.kernel_off.clone()));

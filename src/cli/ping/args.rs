@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use dt_agent::config::duration;
+use dt_kernel::CardStamps;
 use dt_kernel::thread::{CpuList, HIGHEST_PRIORITY};
 
 /// The most probes a run may send to one target: as many as its packed samples may need memory for.
@@ -94,6 +95,11 @@ pub(crate) struct Args {
     /// Use IPv6 addresses of names only
     #[arg(short = '6', long)]
     pub(crate) ipv6: bool,
+
+    /// Whether the network card's time stamps are used, off, use or configure: not at all, where it gives them already, or
+    /// with the card being set to give them, which lasts
+    #[arg(long, value_name = "WHETHER", default_value_t = CardStamps::Use)]
+    pub(crate) hardware_timestamps: CardStamps,
 
     /// Real-time priority (SCHED_FIFO) of the thread that probes, 0 (none) to 49; needs CAP_SYS_NICE
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=i64::from(HIGHEST_PRIORITY)))]

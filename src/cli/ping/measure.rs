@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use dt_kernel::setup::{self, Ready, SetupError, Tcp, Wanted};
 use dt_kernel::thread::{self, Report, Scheduling};
-use dt_kernel::{Features, UnknownFeature};
+use dt_kernel::{CardStamps, Features, UnknownFeature};
 use dt_probe::time::nanos;
 use dt_probe::{Accumulator, AddError, Clock, Mode, TargetId, TargetSpec, What};
 
@@ -125,6 +125,7 @@ fn open(args: &Args, targets: usize, now: dt_probe::Mono) -> Result<Ready, Error
         seed: now.0,
         phase_start: 0,
         features: args.kernel_off.parse::<Features>()?,
+        card: card(args),
     };
     if !args.is_tcp() {
         return Ok(setup::icmp(&wanted, args.size, now)?);
@@ -143,6 +144,16 @@ fn open(args: &Args, targets: usize, now: dt_probe::Mono) -> Result<Ready, Error
         now,
     )?;
     Ok(ready)
+}
+
+/// The network card's clock to be used. That there is none is no news where it wasn't asked for by name.
+fn card(args: &Args) -> Option<u32> {
+    let found = dt_kernel::card::find(args.hardware_timestamps);
+    let asked = args.hardware_timestamps == CardStamps::Configure;
+    if let Some(note) = found.note.filter(|_| found.phc.is_none() && asked) {
+        eprintln!("dt ping: {note}");
+    }
+    found.phc
 }
 
 /// SYNs over IPv4 need their source for the checksum. Without a route the unspecified one makes the send fail, which

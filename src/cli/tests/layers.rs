@@ -14,6 +14,9 @@ fn samples(key: &Key) -> [&'static str; 4] {
         "membership" => ["file", "file", "file", "zookeeper"],
         "peers" => ["/a", "/b", "/c d", "e"],
         "max_peers" | "source_ports" | "kafka.partitions" | "max_rate" => ["11", "12", "13", "14"],
+        "hardware_timestamps" => ["off", "use", "configure", "off"],
+        "probe_thread.realtime_priority" => ["1", "2", "49", "0"],
+        "probe_thread.cpus" => ["0", "1-2", "0,3-5", "7"],
         "icmp.payload_bytes" => ["16", "17", "1452", "57"],
         "probe" => ["icmp", "tcp", "grpc", "tcp"],
         "sink" => ["stdout", "file:/x", "file:/y", "kafka"],
@@ -44,6 +47,7 @@ fn shown(key: &Key, layer: usize, sample: &str) -> String {
         "max_rate",
         "source_ports",
         "icmp.payload_bytes",
+        "probe_thread.realtime_priority",
         "kafka.partitions",
         "kafka.buckets",
     ];
@@ -64,6 +68,7 @@ fn in_toml(key: &Key, sample: &str) -> String {
     let text = match key.path {
         "kafka.options" => return format!("[kafka.options]\n\"a.b\" = \"{}\"\n", &sample[4..]),
         "probe" | "sink" | "kernel_off" => format!("[\"{sample}\"]"),
+        "probe_thread.cpus" => toml::Value::String(sample.to_owned()).to_string(),
         _ if matches!(sample, "true" | "false") || sample.parse::<u32>().is_ok() => sample.to_owned(),
         _ => toml::Value::String(sample.to_owned()).to_string(),
     };

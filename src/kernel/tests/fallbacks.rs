@@ -245,6 +245,64 @@ fn raw_tcp_can_be_switched_off() {
     });
 }
 
+/// No card here stamps anything: asked for all the same, its stamps don't come, and the kernel's come as ever.
+#[test]
+fn a_cards_stamps_that_do_not_come_change_nothing() {
+    for (family, off) in BOTH.into_iter().flat_map(|f| [(f, ""), (f, "ts-opt-id")]) {
+        in_namespace(|| {
+            let mut channel = PacketChannel::echo(family, 600, &off.parse().unwrap()).unwrap();
+            assert!(channel.warm_up().unwrap());
+            assert!(channel.use_card(7), "this kernel knows the option");
+            assert!(
+                channel
+                    .detected()
+                    .to_string()
+                    .contains("the network card's stamps by its clock phc7")
+            );
+            let (mut batch, mut log) = (Batch::new(), Log::default());
+            for key in 0..64 {
+                commit_echo(&mut batch, &channel, family.loopback(), key);
+            }
+            send(&mut channel, &mut batch);
+            until("replies and stamps", || {
+                channel
+                    .receive(&mut |received| assert_eq!((received.card, received.stamp.is_some()), (None, true)))
+                    .unwrap();
+                log.read(&mut channel);
+                (log.left.len() == 64).then_some(())
+            });
+        });
+    }
+    in_namespace(|| {
+        let mut channel = PacketChannel::echo(Family::V4, 600, &"tx-stamps".parse().unwrap()).unwrap();
+        assert!(!channel.use_card(7), "not without the kernel's own");
+        assert_eq!(channel.detected().card, None);
+    });
+}
+
+#[test]
+fn interfaces_without_a_clock_are_found_out_and_said() {
+    use dt_kernel::card::{CardStamps, Found, find};
+    in_namespace(|| {
+        let note = |wanted| match find(wanted) {
+            Found {
+                phc: None,
+                note: Some(note),
+            } => note,
+            found => panic!("{found:?}"),
+        };
+        let none = "the network card's time stamps can't be used: none of the 0 interfaces that are up";
+        assert!(note(CardStamps::Use).starts_with(none), "{}", note(CardStamps::Use));
+        shell(
+            "ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up; ip link add v2 type bridge",
+        );
+        for wanted in [CardStamps::Use, CardStamps::Configure] {
+            let none = "the network card's time stamps can't be used: none of the 2 interfaces that are up can stamp every packet";
+            assert_eq!(note(wanted), none);
+        }
+    });
+}
+
 #[test]
 fn what_was_detected_is_one_readable_line() {
     in_namespace(|| {

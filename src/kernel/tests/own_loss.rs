@@ -66,6 +66,7 @@ fn wanted(mode: Mode, off: &str) -> Wanted {
         seed: 1,
         phase_start: 0,
         features: off.parse::<Features>().unwrap(),
+        card: None,
     }
 }
 

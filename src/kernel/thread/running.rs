@@ -324,6 +324,14 @@ fn receive_errors(channel: &mut PacketChannel, lane: &mut Lane, clocks: &mut Clo
         } => {
             lane.handle_tx_stamp_packet(bytes, destination, stamp, clock);
         }
+        Queued::CardStamp {
+            key: StampKey::Id(key),
+            stamp,
+        } => lane.handle_card_stamp(key, stamp),
+        Queued::CardStamp {
+            key: StampKey::Packet { bytes, destination },
+            stamp,
+        } => lane.handle_card_stamp_packet(bytes, destination, stamp),
         Queued::IcmpError { bytes, destination, .. } => lane.handle_icmp_error(bytes, destination, now),
         Queued::Other => {}
     })
@@ -342,7 +350,7 @@ fn receive(channel: &mut PacketChannel, lane: &mut Lane, clocks: &mut Clocks, me
             epoch: now.epoch,
             wall_minus_mono: now.wall_minus_mono,
         };
-        lane.handle_packet(packet.bytes, packet.from, packet.stamp, arrival);
+        lane.handle_packet(packet.bytes, packet.from, packet.stamps(), arrival);
     })
 }
 

@@ -1,6 +1,7 @@
 //! One probe kind of this host: when to send what, what came back, what became of each probe.
 
 mod books;
+mod card;
 mod connect;
 mod error;
 mod expire;
@@ -22,8 +23,9 @@ use crate::schedule::{LONGEST_LATENESS, Pattern, Schedule};
 use crate::targets::{Ports, Presence, Targets};
 use crate::time::{MILLISECOND, Mono, SECOND};
 
+use card::Cards;
 pub use connect::ConnectOutcome;
-pub use reply::Arrival;
+pub use reply::{Arrival, RxStamps};
 pub use stats::LaneStats;
 pub use transmit::{SendFailure, Transmit};
 use void::OwnDrops;
@@ -91,8 +93,9 @@ pub struct Lane {
     returned: Vec<Returned>,
     /// When to look again for a reason other than the schedule.
     wait_until: Option<Mono>,
-    /// Answered probes whose transmit stamp is missing.
-    unsettled: Vec<u64>,
+    /// Answered probes that wait for a transmit stamp, in the order in which they were answered; some have it by now.
+    unsettled: VecDeque<u64>,
+    cards: Cards,
     /// Probes before this one may have lost their transmit stamps to a full error queue.
     suspect_before: u64,
     own_drops: OwnDrops,
@@ -137,13 +140,15 @@ impl Lane {
             stamps: Stamps {
                 tx: config.tx_stamps,
                 rx: config.rx_stamps,
+                card: false,
             },
             keyed: Keyed::new(&config.key),
             mark: Keyed::new(&config.key).mark(),
             schedule: Schedule::new(pattern, period, config.seed, now.plus(config.phase_start)),
             rate: Pace::new(u64::from(config.rate), SECOND, credit, now),
             catch_up: Pace::new(u64::from(config.rate), SECOND, LONGEST_TICK, now),
-            unsettled: Vec::with_capacity(if config.tx_stamps { ring.capacity() } else { 0 }),
+            unsettled: VecDeque::with_capacity(if config.tx_stamps { ring.capacity() } else { 0 }),
+            cards: Cards::default(),
             suspect_before: config.first_sequence,
             own_drops: OwnDrops::default(),
             slept_before: config.first_sequence,

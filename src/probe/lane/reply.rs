@@ -8,7 +8,7 @@ use crate::config::Protocol;
 use crate::event::{Sample, What};
 use crate::kind::{Clock, Fate};
 use crate::ring::{Slot, State};
-use crate::time::{Mono, Wall};
+use crate::time::{Mono, Phc, Wall};
 use crate::wire::icmp::{self, Direction};
 use crate::wire::tcp::{self, Kind};
 
@@ -38,6 +38,25 @@ impl Arrival {
     }
 }
 
+/// What stamped a packet as it came in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RxStamps {
+    /// The kernel.
+    pub kernel: Option<Wall>,
+    /// The network card, by the one clock that its lane uses.
+    pub card: Option<Phc>,
+}
+
+impl From<Option<(Wall, Clock)>> for RxStamps {
+    /// A reading of the wall clock is the kernel's stamp, whoever made it.
+    fn from(stamp: Option<(Wall, Clock)>) -> RxStamps {
+        RxStamps {
+            kernel: stamp.map(|(wall, _)| wall),
+            card: None,
+        }
+    }
+}
+
 /// What an answer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
@@ -52,7 +71,9 @@ impl Lane {
     /// address it is about, a SYN-ACK or RST the sequence number. An answer to a probe that is still undecided counts
     /// as in time if its round-trip delay is, however late this host got round to reading it. The first answer to a
     /// probe that timed out is late; any further one, also after an RST or an ICMP error, is a duplicate.
-    pub fn handle_packet(&mut self, bytes: &[u8], from: IpAddr, rx: Option<(Wall, Clock)>, arrival: Arrival) {
+    pub fn handle_packet(&mut self, bytes: &[u8], from: IpAddr, rx: impl Into<RxStamps>, arrival: Arrival) {
+        let RxStamps { kernel, card } = rx.into();
+        let rx = kernel.map(|stamp| (stamp, Clock::Kernel));
         let from = from.to_canonical();
         let found = match self.protocol {
             Protocol::Echo { .. } => self.match_echo(bytes, from, self.protocol.identifier(from)),
@@ -72,7 +93,10 @@ impl Lane {
             return;
         }
         match slot.state {
-            State::Sent => self.answered(&slot, answer, rx, &arrival),
+            State::Sent => {
+                self.cards.received(sequence, card);
+                self.answered(&slot, answer, rx, &arrival);
+            }
             State::Replied | State::Answered => self.report(&slot, What::Duplicate),
             State::TimedOut => {
                 self.set_state(sequence, State::Answered);
@@ -99,11 +123,12 @@ impl Lane {
             tx: slot.tx_clock.map(|clock| (slot.stamp, clock)),
             rx,
             rx_delay: rx.map_or(0, |(stamp, _)| u64::from(arrival.delay_since(stamp))),
+            card: self.cards.both(slot.sequence),
         };
         if answer == Answer::Refusal {
             let rtt = clocks::sample(&exchange, self.stamps).rtt_ns;
             self.finish(slot.sequence, rtt, What::Failed(Fate::Refused));
-        } else if slot.tx_clock.is_none() && self.stamps.tx {
+        } else if (slot.tx_clock.is_none() && self.stamps.tx) || self.cards.awaits_sent(slot.sequence) {
             self.await_stamp(slot.sequence, &exchange);
         } else {
             self.complete(slot.sequence, &exchange);
@@ -112,10 +137,13 @@ impl Lane {
 
     /// Keeps a reply until its transmit stamp was read, or until [`Lane::settle`].
     fn await_stamp(&mut self, sequence: u64, exchange: &Exchange) {
-        if self.unsettled.len() == self.unsettled.capacity() {
+        if self.unsettled.len() >= self.ring.capacity() {
             // More replies than slots since the last `settle`: the driver doesn't call it.
             self.complete(sequence, exchange);
             return;
+        }
+        if let Some((stamp, _)) = exchange.tx {
+            self.cards.keep_kernel_stamp(sequence, stamp);
         }
         let Some(slot) = self.ring.get(sequence) else { return };
         slot.state = State::Replied;
@@ -124,7 +152,7 @@ impl Lane {
         slot.rx_clock = exchange.rx.map(|(_, clock)| clock);
         slot.stamp = exchange.rx.map_or(exchange.read_wall, |(stamp, _)| stamp);
         slot.rx_delay = u32::try_from(exchange.rx_delay).unwrap_or(u32::MAX);
-        self.unsettled.push(sequence);
+        self.unsettled.push_back(sequence);
     }
 
     /// Completes a reply that was kept, with its transmit stamp or without.
@@ -136,9 +164,13 @@ impl Lane {
             read_wall: slot.stamp,
             read_epoch: slot.reply_epoch,
             user_rtt: slot.user_rtt,
-            tx,
+            tx: tx.or_else(|| {
+                let kept = self.cards.kernel_stamp(slot.sequence)?;
+                Some((kept, Clock::Kernel))
+            }),
             rx: slot.rx_clock.map(|clock| (slot.stamp, clock)),
             rx_delay: u64::from(slot.rx_delay),
+            card: self.cards.both(slot.sequence),
         };
         self.complete(slot.sequence, &exchange);
     }

@@ -26,15 +26,25 @@ impl Lane {
 
     /// The error queue is empty: the stamps that are still missing won't come. Replies that wait for one complete with
     /// the user's clock, which is counted. Takes time proportional to the replies that wait.
-    pub fn settle(&mut self, _now: Mono) {
+    ///
+    /// A network card's transmit stamps come when they come: a reply that bears the card's stamp is given some time.
+    pub fn settle(&mut self, now: Mono) {
         while !self.has_enough_events() {
-            let Some(sequence) = self.unsettled.pop() else { return };
+            let Some(&sequence) = self.unsettled.front() else {
+                return;
+            };
             let kept = self.ring.get(sequence).filter(|slot| slot.state == State::Replied);
             if let Some(&mut slot) = kept {
+                if self.is_patient(&slot, now) {
+                    return;
+                }
+                if self.stamps.tx && self.cards.kernel_stamp(sequence).is_none() {
+                    // If this stamp was lost, those of other probes may have been.
+                    self.note_stamp_overflow();
+                }
                 self.complete_kept(&slot, None);
-                // If this stamp was lost, those of other probes may have been.
-                self.note_stamp_overflow();
             }
+            self.unsettled.pop_front();
         }
     }
 
@@ -49,6 +59,11 @@ impl Lane {
             .and_then(|sequence| self.ring.get(sequence))
             .filter(|slot| slot.state.is_undecided());
         match slot {
+            Some(slot) if slot.state == State::Replied && self.cards.are_used() => {
+                let slot = *slot;
+                self.cards.keep_kernel_stamp(slot.sequence, stamp);
+                self.complete_if_stamped(&slot);
+            }
             Some(slot) if slot.state == State::Replied => {
                 let slot = *slot;
                 self.complete_kept(&slot, Some((stamp, clock)));

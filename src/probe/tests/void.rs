@@ -2,144 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails here")]
 
-use std::net::IpAddr;
+mod host;
 
 use dt_probe::time::{MILLISECOND, SECOND};
-use dt_probe::{
-    Arrival, Clock, ConnectOutcome, Fate, Lane, LaneConfig, Mode, Mono, Protocol, TargetId, TargetSpec, Wall, What,
-};
-
-const START: Mono = Mono(SECOND);
-/// The wall clock is ahead of the monotonic one by this.
-const AHEAD: u64 = 1_700_000_000 * SECOND;
-
-struct Host {
-    lane: Lane,
-    ahead: u64,
-    epoch: u8,
-}
-
-/// A probe as it left.
-struct Probe {
-    key: u32,
-    bytes: Vec<u8>,
-    to: IpAddr,
-}
-
-impl Host {
-    fn new(protocol: Protocol) -> Host {
-        let stamps = protocol != Protocol::Connect;
-        let config = LaneConfig {
-            protocol,
-            mode: Mode::Counted {
-                count: 10_000,
-                period_ns: 0,
-            },
-            timeout_ns: SECOND,
-            rate: 1_000_000,
-            capacity: 4096,
-            key: [3; 16],
-            seed: 1,
-            tx_stamps: stamps,
-            rx_stamps: stamps,
-            phase_start: 0,
-            first_sequence: 0,
-        };
-        // Long before the first probe, so that the rate lets many leave together.
-        let mut lane = Lane::new(config, Mono(0)).unwrap();
-        for id in 0..100 {
-            let spec = TargetSpec {
-                id: TargetId(id),
-                address: ([10, 0, 0, id as u8], 80).into(),
-                source: None,
-            };
-            lane.add(spec, START).unwrap();
-        }
-        Host {
-            lane,
-            ahead: AHEAD,
-            epoch: 0,
-        }
-    }
-
-    fn echo() -> Host {
-        Host::new(Protocol::Echo {
-            identifier: 7,
-            identifier_v6: 7,
-            payload_bytes: 56,
-        })
-    }
-
-    fn wall(&self, now: Mono) -> Wall {
-        Wall(now.0 + self.ahead)
-    }
-
-    /// The wall clock is stepped.
-    fn step(&mut self, by: i64) {
-        self.ahead = self.ahead.checked_add_signed(by).unwrap();
-        self.epoch += 1;
-    }
-
-    /// Sends so many probes, each stamped as it leaves.
-    fn send(&mut self, count: usize, now: Mono) -> Vec<Probe> {
-        (0..count)
-            .map(|_| {
-                let mut buf = [0; 1500];
-                let transmit = self.lane.poll_transmit(now, &mut buf).unwrap();
-                let wall = self.wall(now);
-                self.lane.handle_sent(transmit.key, now, wall, self.epoch);
-                self.lane.handle_tx_stamp(transmit.key, wall, Clock::Kernel);
-                Probe {
-                    key: transmit.key,
-                    bytes: buf[..transmit.len].to_vec(),
-                    to: transmit.destination.ip(),
-                }
-            })
-            .collect()
-    }
-
-    /// The reply to a probe came in at `came` by the wall clock and is read now.
-    fn reply(&mut self, probe: &Probe, came: Wall, now: Mono) {
-        let mut bytes = probe.bytes.clone();
-        bytes[0] = 0;
-        // RFC 1624: only the type changed, from 8 to 0.
-        let sum = u32::from(u16::from_be_bytes([bytes[2], bytes[3]])) + 0x0800;
-        let sum = ((sum & 0xffff) + (sum >> 16)) as u16;
-        bytes[2..4].copy_from_slice(&sum.to_be_bytes());
-        let arrival = Arrival {
-            read_mono: now,
-            read_wall: self.wall(now),
-            due_mono: now,
-            epoch: self.epoch,
-            wall_minus_mono: self.ahead as i64,
-        };
-        self.lane
-            .handle_packet(&bytes, probe.to, Some((came, Clock::Kernel)), arrival);
-    }
-
-    fn expire(&mut self, now: Mono) {
-        self.lane.settle(now);
-        self.lane.handle_timeout(now, &mut |_| {});
-    }
-
-    /// How many were (received, lost, skipped), and nothing else.
-    fn tally(&mut self) -> (u64, u64, u64) {
-        let mut tally = (0, 0, 0);
-        while let Some(event) = self.lane.poll_event() {
-            match event.what {
-                What::Received(_) => tally.0 += 1,
-                What::Failed(Fate::Lost) => tally.1 += 1,
-                What::Skipped(count) => tally.2 += u64::from(count),
-                other => panic!("{other:?}"),
-            }
-        }
-        tally
-    }
-}
-
-fn after(millis: u64) -> Mono {
-    START.plus(millis * MILLISECOND)
-}
+use dt_probe::{Clock, ConnectOutcome, Protocol, What};
+use host::{Host, START, after};
 
 #[test]
 fn as_many_silent_probes_are_void_as_packets_were_dropped() {
@@ -186,9 +53,7 @@ fn an_answer_to_a_void_probe_changes_nothing() {
 #[test]
 fn without_a_stamp_after_drops_it_is_not_said_that_it_never_left() {
     let mut host = Host::echo();
-    let mut buf = [0; 1500];
-    let transmit = host.lane.poll_transmit(START, &mut buf).unwrap();
-    host.lane.handle_sent(transmit.key, START, host.wall(START), 0);
+    host.send_unstamped(1, START);
     host.send(1, START);
     // The stamp and the other's reply.
     host.lane.note_receive_drops(1);

@@ -217,6 +217,7 @@ impl Log {
                 self.errors
                     .push((destination, offender, kind, code, errno, bytes.to_vec()));
             }
+            Queued::CardStamp { .. } => panic!("no card here stamps anything"),
             Queued::Other => self.other += 1,
         }
     }
