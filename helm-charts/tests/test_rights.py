@@ -11,7 +11,7 @@ from charts import manifests, one
 
 DT = os.environ["DT"]
 # Each with the way of TCP probes it is there for.
-CASES = {"root": "syn", "restricted": "connect"}
+CASES = {"defaults": "syn", "root": "syn", "restricted": "connect"}
 
 
 def context_of(case):

@@ -46,8 +46,22 @@ enum Command {
     Config(config_cmd::ConfigCommand),
 }
 
+impl Command {
+    /// Whether it opens raw sockets.
+    fn probes(&self) -> bool {
+        matches!(self, Command::Agent(_) | Command::Ping(_) | Command::Demo(_))
+    }
+}
+
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    let command = Cli::parse().command;
+    if command.probes()
+        && let Err(error) = dt_kernel::rights::raise_net_raw()
+    {
+        // What needs it says so again, and what is done without it.
+        out::say(&format!("warning: the capability CAP_NET_RAW can't be raised: {error}"));
+    }
+    match command {
         Command::Agent(agent) => agent::run(&agent),
         Command::Ping(ping) => ping::run(&ping),
         Command::Demo(demo) => demo::run(&demo),

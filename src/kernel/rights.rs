@@ -1,23 +1,27 @@
 //! What this process may do.
 
+use caps::errors::CapsError;
+use caps::{CapSet, Capability};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-
-/// `CAP_NET_RAW` [linux/capability.h].
-const CAP_NET_RAW: u32 = 13;
 
 /// Whether the calling thread may open raw sockets. False where that can't be found out.
 #[must_use]
 pub fn has_net_raw() -> bool {
-    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
-    effective(&status) & (1 << CAP_NET_RAW) != 0
+    caps::has_cap(None, CapSet::Effective, Capability::CAP_NET_RAW).unwrap_or(false)
 }
 
-/// The effective capabilities in `/proc/.../status`.
-fn effective(status: &str) -> u64 {
-    let digits = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    digits
-        .and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok())
-        .unwrap_or(0)
+/// Raises `CAP_NET_RAW` where the calling thread is permitted it but doesn't have it: so a file capability gives it that
+/// stands in the permitted set only (`cap_net_raw=p`). One in the effective set too (`+ep`) would make exec fail
+/// wherever the bounding set lacks it, as in a container that drops all capabilities. Threads started from here on
+/// inherit what is raised: call it before any.
+///
+/// # Errors
+/// Where the kernel refuses, as under a system call filter.
+pub fn raise_net_raw() -> Result<(), CapsError> {
+    if !has_net_raw() && caps::has_cap(None, CapSet::Permitted, Capability::CAP_NET_RAW)? {
+        caps::raise(None, CapSet::Effective, Capability::CAP_NET_RAW)?;
+    }
+    Ok(())
 }
 
 /// Raises this process's limit of open files as far as it may; returns the limit then in force.
@@ -37,18 +41,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn capabilities_are_read_from_the_status_file() {
-        assert_eq!(
-            effective("Name:\tx\nCapPrm:\t0\nCapEff:\t0000000000002000\n"),
-            1 << CAP_NET_RAW
-        );
-        assert_eq!(effective("CapEff:\tgarbage\n"), 0);
-        assert_eq!(effective(""), 0);
-    }
-
-    #[test]
     fn the_file_limit_is_raised_to_the_hard_one() {
         let limit = raise_file_limit().unwrap();
         assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), (limit, limit));
+    }
+
+    #[test]
+    fn what_is_permitted_is_raised_and_what_is_not_is_left() {
+        // Capabilities are a thread's own, and this one ends with the test.
+        let effective = [Capability::CAP_NET_RAW].into();
+        assert!(has_net_raw(), "needs root");
+        caps::drop(None, CapSet::Effective, Capability::CAP_NET_RAW).unwrap();
+        assert!(!has_net_raw());
+        raise_net_raw().unwrap();
+        assert!(has_net_raw());
+        caps::set(None, CapSet::Effective, &effective).unwrap();
+        raise_net_raw().unwrap();
+        assert_eq!(caps::read(None, CapSet::Effective).unwrap(), effective);
+
+        caps::clear(None, CapSet::Effective).unwrap();
+        caps::clear(None, CapSet::Permitted).unwrap();
+        raise_net_raw().unwrap();
+        assert!(!has_net_raw());
     }
 }

@@ -4,6 +4,8 @@ use crate::error::{Context, LabError, Result};
 use crate::namespaces::Namespace;
 use crate::process::{Finished, Process, dt};
 use serde_json::Value;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::Command;
 
 /// One run to be made.
@@ -51,6 +53,45 @@ impl Rights {
         command
             .args(["setpriv", "--inh-caps=-all", "--bounding-set", kept])
             .arg(program);
+    }
+}
+
+/// An ordinary user (65532, as in the image) with a copy of the binary that has file capabilities.
+#[derive(Debug)]
+pub struct Unprivileged {
+    _folder: tempfile::TempDir,
+    binary: PathBuf,
+}
+
+impl Unprivileged {
+    /// `capabilities` as setcap(8) takes them.
+    ///
+    /// # Errors
+    /// Where there is no binary, or it can't be given them.
+    pub fn new(capabilities: &str) -> Result<Unprivileged> {
+        let folder = tempfile::tempdir()?;
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
+        let binary = folder.path().join("dt");
+        std::fs::copy(dt()?, &binary).during("copy the binary")?;
+        let mut setcap = Command::new("setcap");
+        Process::run("setcap", setcap.arg(capabilities).arg(&binary))?.expect_code(0)?;
+        Ok(Unprivileged {
+            _folder: folder,
+            binary,
+        })
+    }
+
+    /// `dt ping --json` by that user, with more options of setpriv(1) that limit it, or another such program after them.
+    #[must_use]
+    pub fn ping(&self, namespace: &Namespace, limits: &[&str]) -> Ping {
+        let mut command = namespace.command("setpriv");
+        command
+            .args(["--reuid=65532", "--regid=65532", "--clear-groups", "--inh-caps=-all"])
+            .args(limits)
+            .arg(&self.binary)
+            .args(["ping", "--json"])
+            .env_remove("DT_KERNEL_OFF");
+        Ping { command }
     }
 }
 
