@@ -5,6 +5,7 @@ mod args;
 mod config_cmd;
 mod demo;
 mod drain;
+mod health;
 mod logging;
 mod out;
 mod ping;
@@ -41,6 +42,8 @@ enum Command {
     Plan(plan::Plan),
     /// Take a running agent out of the mesh while it still answers, before it is stopped
     Drain(drain::Drain),
+    /// Ask the agent of this host whether it is well: 0 or 1, for health checks of containers
+    Health(health::Health),
     /// Check the agent's configuration, or show every key's value and where it came from
     #[command(subcommand)]
     Config(config_cmd::ConfigCommand),
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Command::Records(records) => records::run(&records),
         Command::Plan(plan) => plan::run(&plan),
         Command::Drain(drain) => drain::run(&drain),
+        Command::Health(health) => health::run(&health),
         Command::Config(command) => config_cmd::run(&command),
     }
 }
