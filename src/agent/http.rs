@@ -2,8 +2,6 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -13,12 +11,10 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::health::{Health, STUCK};
 use crate::mesh::Control;
 use crate::metrics::Metrics;
 use crate::status::Shared;
-
-/// The probe thread turns around at least ten times a second; when it hasn't for this long, it is dead or stuck.
-const STUCK_AFTER: Duration = Duration::from_secs(10);
 
 /// Serves until `shutdown`.
 pub(crate) async fn serve(
@@ -39,19 +35,11 @@ pub(crate) async fn serve(
     }
 }
 
-/// Fails only where the probe thread is stuck: never for ZooKeeper or Kafka, which a restart would not mend.
-async fn livez(State(shared): State<Arc<Shared>>) -> (StatusCode, &'static str) {
-    let Some(stats) = shared.thread.get() else {
-        return (StatusCode::OK, "ok\n");
-    };
-    let silent = dt_kernel::clock::mono().since(dt_probe::Mono(stats.last_turn.load(Relaxed)));
-    if silent > dt_probe::time::nanos(STUCK_AFTER) {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the probe thread has missed its ticks for 10 s\n",
-        )
+async fn livez(State(shared): State<Arc<Shared>>) -> (StatusCode, String) {
+    if Health::new(shared).is_alive() {
+        (StatusCode::OK, "ok\n".to_owned())
     } else {
-        (StatusCode::OK, "ok\n")
+        (StatusCode::SERVICE_UNAVAILABLE, format!("{STUCK}\n"))
     }
 }
 

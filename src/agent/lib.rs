@@ -6,6 +6,7 @@
 
 mod aggregate;
 pub mod config;
+mod health;
 mod http;
 mod lifecycle;
 mod mesh;
@@ -20,6 +21,7 @@ mod sources;
 mod status;
 mod totals;
 
+pub use health::Health;
 pub use lifecycle::{Agent, Hooks, Order, StartError};
 pub use parts::registration;
 pub use probers::ProbeError;

@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::aggregate::Aggregate;
 use crate::config::{AgentConfig, HostPort, Membership, key};
+use crate::health::Health;
 use crate::http;
 use crate::mesh::{Control, Inbox, Mesh};
 use crate::metrics::Metrics;
@@ -251,6 +252,12 @@ impl Agent {
     #[must_use]
     pub fn problems(&self) -> &[String] {
         &self.problems
+    }
+
+    /// How it is, also while it runs and ends.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        Health::new(Arc::clone(&self.shared))
     }
 
     /// Toggles probing on this node, as SIGUSR1 does.

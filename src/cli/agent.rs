@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::args::Settings;
+use crate::systemd::Systemd;
 use crate::{logging, out};
 
 /// Options of `dt agent`.
@@ -72,7 +73,22 @@ async fn serve(config: AgentConfig) -> i32 {
     match started {
         Ok(agent) => {
             tracing::info!(node, listen, http = ?agent.http(), version = crate::VERSION, "agent started");
-            i32::from(!agent.run(ended, orders).await)
+            let systemd = Systemd::of_process();
+            let health = agent.health();
+            let end = async {
+                ended.await;
+                systemd.iter().for_each(Systemd::stopping);
+            };
+            let followed = async {
+                match &systemd {
+                    Some(systemd) => systemd.follow(health).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                sound = agent.run(end, orders) => i32::from(!sound),
+                never = followed => match never {},
+            }
         }
         Err(error) => {
             out::say(&format!("error: {error}"));

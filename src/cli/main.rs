@@ -11,6 +11,7 @@ mod out;
 mod ping;
 mod plan;
 mod records;
+mod systemd;
 
 use std::process::ExitCode;
 

@@ -17,6 +17,7 @@ pub mod original;
 pub mod ping;
 pub mod process;
 pub mod python;
+pub mod systemd;
 pub mod tap;
 pub mod topic;
 pub mod wire;
