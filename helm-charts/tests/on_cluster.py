@@ -6,10 +6,13 @@ Run by scripts/test-kubernetes. The tests are steps of one life of a cluster and
 import json
 import os
 import pathlib
+import shutil
+import signal
+import subprocess
 import tempfile
 import unittest
 
-from charts import CHARTS, HELM, HERE, RELEASES, SCHEMAS, cases, run
+from charts import CHARTS, HELM, HERE, RELEASES, SCHEMAS, cases, in_a_pod, run
 from cluster.control_plane import ControlPlane
 from cluster.kubelet import Kubelet
 
@@ -95,9 +98,28 @@ class OnCluster(unittest.TestCase):
         self.assertEqual(may("get", "nodes/node-1"), "yes")
         for what in (("list", "nodes"), ("patch", "nodes/node-1"), ("get", "pods", "-n", "dt"), ("get", "secrets", "-n", "dt")):
             self.assertEqual(may(*what), "no", what)
-        token = self.kubectl("create", "token", "distributed-trace-agent", "-n", "dt").strip()
-        node = json.loads(self.kubectl("get", "node", "node-2", "-o", "json", f"--token={token}"))
-        self.assertEqual(node["metadata"]["labels"][ZONE], "zone-2")
+        # The agent itself, with what its pod would have, asks the server by TLS.
+        folder = pathlib.Path(self.folder.name)
+        pod = folder / "pod"
+        pod.mkdir()
+        (pod / "token").write_text(self.kubectl("create", "token", "distributed-trace-agent", "-n", "dt"))
+        shutil.copy(folder / "certificates/apiserver.crt", pod / "ca.crt")
+        (folder / "peers.toml").write_text('[[peer]]\nnode = "b"\naddress = "127.0.0.2"\nport = 4000\n')
+        flags = [f"--peers={folder}/peers.toml", f"--sink=file:{folder}/records", "--listen=127.0.0.1:0", "--http=off", "--window=1s"]
+        env = {
+            "DT_NODE": "node-2", "DT_KUBERNETES_NODE_LABELS": "true", "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+            "KUBERNETES_SERVICE_PORT": str(self.plane.port), "PATH": os.environ["PATH"],
+        }
+        with open(folder / "agent.log", "w") as log:
+            agent = subprocess.Popen(in_a_pod(pod, os.environ["DT"], "agent", *flags), env=env, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            records = folder / "records"
+            self.plane.wait("records", lambda: records.exists() and records.read_text().count("\n"), 60)
+        finally:
+            agent.send_signal(signal.SIGTERM)
+            agent.wait(30)
+        zones = {json.loads(line)["src_zone"] for line in records.read_text().splitlines()}
+        self.assertEqual(zones, {"zone-2"}, (folder / "agent.log").read_text())
 
     def test_06_tests_of_the_charts(self):
         # The hooks are made, waited for and removed; what they run would need a kubelet.

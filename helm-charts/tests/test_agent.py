@@ -29,7 +29,7 @@ class Agent(unittest.TestCase):
         self.assertGreater(pod["terminationGracePeriodSeconds"], 5)
         env = env_of(container)
         self.assertEqual(env["DT_NODE"], "node-1")
-        self.assertEqual(env["DT_KUBERNETES"], "true")
+        self.assertEqual(env["DT_KUBERNETES_NODE_LABELS"], "true")
         self.assertEqual(env["REGISTER_PUBLIC_DNS"], "10.1.2.3")
         self.assertEqual(env["REGISTER_LISTENER_DNS"], "0.0.0.0")
         self.assertEqual(env["DT_WINDOW"], "60s")

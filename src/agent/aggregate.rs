@@ -10,7 +10,7 @@ use std::num::NonZero;
 use std::sync::Arc;
 
 use dt_probe::{Accumulator, Clock, Event, Fate, ProbeKind, TargetId, Wall, What, Window, WindowTable, grow};
-use dt_record::{Counts, Flow, Recorder, Summary};
+use dt_record::{Counts, Endpoint, Flow, Recorder, Summary};
 use smol_str::SmolStr;
 
 use crate::place::{Manner, Place};
@@ -116,6 +116,15 @@ impl Aggregate {
             closed_before: window,
             unseen: 0,
             viewed: false,
+        }
+    }
+
+    /// Where this node stands, as the summaries made from now on say.
+    pub(crate) fn stands(&mut self, zone: SmolStr, rack: SmolStr) {
+        let node = self.tables[0].manner.source.node.clone();
+        let source = Arc::new(Endpoint { node, zone, rack });
+        for table in &mut self.tables {
+            table.manner.source = Arc::clone(&source);
         }
     }
 

@@ -230,3 +230,24 @@ fn a_window_that_ends_early_finds_the_one_before_closed() {
     let bounds: Vec<_> = all.iter().map(|s| (s.window_end_ms, s.receive_drops)).collect();
     assert_eq!(bounds, [(10_000, 3), (20_000, 1)]);
 }
+
+#[test]
+fn where_the_node_stands_is_in_every_summary_made_since_it_is_known() {
+    let mut aggregate = aggregate(0);
+    let a = aggregate.add(ProbeKind::Icmp, place("a"));
+    aggregate.apply(ProbeKind::Icmp, &received(a));
+    // Begun anew in the same window: one summary, with the labels.
+    aggregate.leave(ProbeKind::Icmp, a);
+    aggregate.apply(ProbeKind::Icmp, &event(a, What::Gone));
+    let again = aggregate.add(ProbeKind::Icmp, place("a"));
+    aggregate.apply(ProbeKind::Icmp, &received(again));
+    aggregate.stands("z".into(), "r".into());
+    let all = close(&mut aggregate, 10_000, 0);
+    assert_eq!(all.len(), 1);
+    let source = &all[0].pair.source;
+    assert_eq!(
+        (source.node.as_str(), source.zone.as_str(), source.rack.as_str()),
+        ("me", "z", "r")
+    );
+    assert_eq!(all[0].counts.sent(), 2);
+}

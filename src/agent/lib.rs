@@ -8,6 +8,7 @@ mod aggregate;
 pub mod config;
 mod health;
 mod http;
+mod kubernetes;
 mod lifecycle;
 mod mesh;
 mod metrics;

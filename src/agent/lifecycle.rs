@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use dt_membership::{FileError, Handle as MembershipHandle, Registration, State, file, zookeeper};
@@ -21,6 +21,7 @@ use crate::aggregate::Aggregate;
 use crate::config::{AgentConfig, HostPort, Membership, key};
 use crate::health::Health;
 use crate::http;
+use crate::kubernetes;
 use crate::mesh::{Control, Inbox, Mesh};
 use crate::metrics::Metrics;
 use crate::parts::{origin, registration, sinks};
@@ -118,6 +119,7 @@ impl Agent {
     /// permitted probe kind.
     pub async fn start(mut config: AgentConfig, hooks: Hooks) -> Result<Agent, StartError> {
         let _ = dt_kernel::rights::raise_file_limit();
+        let labels = kubernetes::ask(&config);
         let boot_id = uuid::Uuid::new_v4().to_string();
         let listeners = listeners(&config.listen, hooks.listeners).await?;
         if config.advertise.port == 0 {
@@ -140,7 +142,13 @@ impl Agent {
                 buckets: config.kafka.buckets,
             },
         )?);
+        let labels = match labels {
+            Some(asked) => asked.at_once().await.map(|labels| config.stands(&labels)).err(),
+            None => None,
+        };
         let (pings, grpc) = mpsc::channel(PINGS);
+        // Before the probe thread's first reading, which else might belong to the window before.
+        let began = dt_kernel::clock::wall();
         let probers = Probers::open(&config, seed(&config.node, &boot_id), pings)?;
         let membership = Arc::new(join(&config, registration(&config, &boot_id))?);
 
@@ -178,6 +186,9 @@ impl Agent {
             stop
         });
         watch_registration(Arc::clone(&membership), Arc::clone(&shared));
+        if let Some(asked) = labels {
+            tokio::spawn(relabel(asked, Arc::downgrade(&membership), control.clone()));
+        }
 
         let (resolver, answers) = Resolver::new();
         let inbox = Inbox {
@@ -206,7 +217,7 @@ impl Agent {
         });
         let mesh = Mesh {
             shared: Arc::clone(&shared),
-            aggregate: Aggregate::new(width_ms, dt_kernel::clock::wall(), probers.manners(&config, &source)),
+            aggregate: Aggregate::new(width_ms, began, probers.manners(&config, &source)),
             closed_by: tokio::time::Instant::now(),
             probers,
             publisher: Arc::clone(&publisher),
@@ -390,6 +401,15 @@ fn watch_registration(membership: Arc<MembershipHandle>, shared: Arc<Shared>) {
             shared.readiness.registered();
         }
     });
+}
+
+/// Tells everybody where this node stands, once that is known.
+async fn relabel(asked: kubernetes::Asked, membership: Weak<MembershipHandle>, control: mpsc::Sender<Control>) {
+    if let (Some(labels), Some(membership)) = (asked.some_time().await, membership.upgrade()) {
+        membership.set_labels(labels.clone());
+        drop(membership);
+        let _ = control.send(Control::Labels(labels)).await;
+    }
 }
 
 /// Different for every node and every life, so that agents started together don't probe in step.

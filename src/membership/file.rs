@@ -61,6 +61,7 @@ pub fn start(path: impl Into<PathBuf>, own: Registration) -> Result<Handle, File
     let (desired, wanted) = watch::channel(Desired {
         registered: true,
         state: own.state,
+        labels: own.labels(),
         closing: false,
     });
     let follower = Follower {
@@ -121,7 +122,7 @@ impl Follower {
                     self = this;
                 }
                 changed = wanted.changed() => {
-                    let desired = *wanted.borrow_and_update();
+                    let desired = wanted.borrow_and_update().clone();
                     self.statuses.send_modify(|status| {
                         status.registered = desired.registered;
                         status.state = desired.registered.then_some(desired.state);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::member::{State, View};
+use crate::member::{Labels, State, View};
 use crate::stats::{Counters, Stats};
 
 /// How the membership stands.
@@ -27,10 +27,11 @@ pub struct Status {
 }
 
 /// What is wanted of one's own entry; the session's task makes it so whenever it can.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Desired {
     pub(crate) registered: bool,
     pub(crate) state: State,
+    pub(crate) labels: Labels,
     pub(crate) closing: bool,
 }
 
@@ -65,6 +66,12 @@ impl Handle {
     #[expect(clippy::unused_async, reason = "kinds of membership to come may have to wait")]
     pub async fn set_state(&self, state: State) {
         self.desired.send_modify(|desired| desired.state = state);
+    }
+
+    /// Makes one's own entry show where the node stands, where that was not known when it was registered; as
+    /// [`Handle::set_state`] does.
+    pub fn set_labels(&self, labels: Labels) {
+        self.desired.send_modify(|desired| desired.labels = labels);
     }
 
     /// What happened so far.

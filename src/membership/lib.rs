@@ -15,7 +15,7 @@ mod tracker;
 pub mod zookeeper;
 
 pub use handle::{Handle, Status};
-pub use member::{Member, Registration, State, View, own_entry, same_address};
+pub use member::{Labels, Member, Registration, State, View, own_entry, same_address};
 pub use peers::{Fault, FileError, MAX_FILE_BYTES};
 pub use ring::{Selected, Why, pinglist, ring_position};
 pub use stats::Stats;

@@ -96,6 +96,17 @@ pub struct View {
     pub generation: u64,
 }
 
+/// Where a node stands. Absent labels are empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Labels {
+    /// Zone label.
+    pub zone: SmolStr,
+    /// Rack label.
+    pub rack: SmolStr,
+    /// Region label.
+    pub region: SmolStr,
+}
+
 /// What an agent registers of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
@@ -123,6 +134,28 @@ pub struct Registration {
     pub poll_timeout_ms: u32,
     /// The original's `Poll_interval`, milliseconds. Informational to others.
     pub poll_interval_ms: u32,
+}
+
+impl Registration {
+    /// The labels it begins with.
+    #[must_use]
+    pub fn labels(&self) -> Labels {
+        Labels {
+            zone: self.zone.as_str().into(),
+            rack: self.rack.as_str().into(),
+            region: self.region.as_str().into(),
+        }
+    }
+
+    /// The same agent elsewhere.
+    pub(crate) fn at(&self, labels: &Labels) -> Registration {
+        Registration {
+            zone: labels.zone.to_string(),
+            rack: labels.rack.to_string(),
+            region: labels.region.to_string(),
+            ..self.clone()
+        }
+    }
 }
 
 /// Whether `member` is the registered agent itself, or a former life of it: the same boot id, the same node name, or

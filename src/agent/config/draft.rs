@@ -8,7 +8,7 @@ use dt_kernel::thread::Scheduling;
 use dt_probe::ProbeKind;
 
 use super::host_port::HostPort;
-use super::model::{AgentConfig, Kafka, Log, Membership, Sink, TcpMethod, Timing, ZooKeeper};
+use super::model::{AgentConfig, Kafka, Log, Membership, NodeLabels, Sink, TcpMethod, Timing, ZooKeeper};
 
 /// One field for each key. Each layer overwrites what it sets; the table's defaults are the first layer.
 #[derive(Debug, Default)]
@@ -18,6 +18,8 @@ pub(super) struct Draft {
     pub(super) zone: String,
     pub(super) rack: String,
     pub(super) region: String,
+    pub(super) ask_kubernetes: bool,
+    pub(super) node_labels: NodeLabels,
     pub(super) listen: Option<HostPort>,
     pub(super) advertise: Option<HostPort>,
     pub(super) file_membership: bool,
@@ -92,6 +94,7 @@ impl Draft {
             zone: self.zone,
             rack: self.rack,
             region: self.region,
+            node_labels: self.ask_kubernetes.then_some(self.node_labels),
             listen: self.listen.unwrap_or_else(local),
             advertise: self.advertise.unwrap_or_else(local),
             membership: match (self.file_membership, self.peers) {

@@ -11,6 +11,7 @@ use super::parse;
 const LABEL: &str = "at most 255 bytes without control characters";
 const INTERVAL: &str = "10ms to 1h, with a unit";
 const TIMEOUT: &str = "1ms to 60s, with a unit";
+const NODE_LABEL: &str = "NAME or PREFIX/NAME of a-z A-Z 0-9 - _ ., at most 317 bytes; empty for none";
 const SWITCH: &str = "true or false";
 
 /// What most rows share; a row names what it changes.
@@ -71,6 +72,46 @@ pub static KEYS: &[Key] = &[
         help: "The region this node stands in",
         why: "Nothing on a host says it reliably.",
         kind: Kind::Text(|d, v| put(&mut d.region, parse::label(v))),
+        ..KEY
+    },
+    Key {
+        path: "kubernetes.node_labels",
+        value: "BOOL",
+        default: "false",
+        accepted: SWITCH,
+        help: "Take zone, rack and region, where they are not set, from the labels of this node's Node object in Kubernetes",
+        why: "Elsewhere there is nobody to ask; the Helm chart turns it on. The Node's name has to be that of `node`.",
+        kind: Kind::Bare(|d, v| put(&mut d.ask_kubernetes, parse::switch(v))),
+        ..KEY
+    },
+    Key {
+        path: "kubernetes.zone_label",
+        value: "LABEL",
+        default: "topology.kubernetes.io/zone",
+        accepted: NODE_LABEL,
+        help: "The label that says the zone",
+        why: "Kubernetes' own; every cloud sets it.",
+        kind: Kind::Text(|d, v| put(&mut d.node_labels.zone, parse::node_label(v))),
+        ..KEY
+    },
+    Key {
+        path: "kubernetes.rack_label",
+        value: "LABEL",
+        default: "topology.kubernetes.io/rack",
+        accepted: NODE_LABEL,
+        help: "The label that says the rack",
+        why: "Kubernetes has none of its own; this one is in wide use on bare metal.",
+        kind: Kind::Text(|d, v| put(&mut d.node_labels.rack, parse::node_label(v))),
+        ..KEY
+    },
+    Key {
+        path: "kubernetes.region_label",
+        value: "LABEL",
+        default: "topology.kubernetes.io/region",
+        accepted: NODE_LABEL,
+        help: "The label that says the region",
+        why: "Kubernetes' own; every cloud sets it.",
+        kind: Kind::Text(|d, v| put(&mut d.node_labels.region, parse::node_label(v))),
         ..KEY
     },
     Key {

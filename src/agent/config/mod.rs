@@ -24,7 +24,9 @@ pub use host_port::{HostPort, parse_host, parse_port};
 pub use key::{Key, Original};
 pub use keys::{KEYS, ORIGINALS, key};
 pub use load::{Flag, Inputs, Loaded, Setting, load};
-pub use model::{AgentConfig, Encoding, Kafka, Log, LogFormat, Membership, Sink, TcpMethod, Timing, ZooKeeper};
+pub use model::{
+    AgentConfig, Encoding, Kafka, Log, LogFormat, Membership, NodeLabels, Sink, TcpMethod, Timing, ZooKeeper,
+};
 pub use rate::{Stretch, stretch};
 pub use raw::{Raw, Source};
 pub use reference::reference;

@@ -23,6 +23,8 @@ pub struct AgentConfig {
     pub rack: String,
     /// The region this node stands in; may be empty.
     pub region: String,
+    /// The labels in Kubernetes that say what isn't set of these; `None` where Kubernetes isn't asked.
+    pub node_labels: Option<NodeLabels>,
     /// Where gRPC is answered and TCP probes of others arrive. Port 0 lets the kernel choose.
     pub listen: HostPort,
     /// The address registered for others. Its port is 0 only where it was derived from a `listen` port of 0:
@@ -77,12 +79,30 @@ impl AgentConfig {
         }
     }
 
+    /// Takes over where this node stands.
+    pub(crate) fn stands(&mut self, labels: &dt_membership::Labels) {
+        self.zone = labels.zone.to_string();
+        self.rack = labels.rack.to_string();
+        self.region = labels.region.to_string();
+    }
+
     /// The kinds that are on, with their timing, in the order of [`ProbeKind::ALL`].
     pub fn probes(&self) -> impl Iterator<Item = (ProbeKind, Timing)> + '_ {
         ProbeKind::ALL
             .iter()
             .filter_map(|&kind| Some((kind, self.timing(kind)?)))
     }
+}
+
+/// Names of labels of a Node object; empty where there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeLabels {
+    /// Says the zone.
+    pub zone: String,
+    /// Says the rack.
+    pub rack: String,
+    /// Says the region.
+    pub region: String,
 }
 
 /// How often a peer is probed in one way, and how long an answer may take.

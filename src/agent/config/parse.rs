@@ -42,6 +42,22 @@ pub(super) fn name(text: &str) -> Result<String, String> {
     }
 }
 
+/// The name of a label in Kubernetes, or nothing.
+pub(super) fn node_label(text: &str) -> Result<String, String> {
+    // A prefix is a DNS name of at most 253 characters, what follows the slash has at most 63.
+    if text.len() > 253 + 1 + 63 {
+        return Err(format!("{} bytes are more than 317", text.len()));
+    }
+    if text.matches('/').count() > 1 {
+        return Err("more than one '/'".to_owned());
+    }
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
+    match text.chars().find(|c| !allowed(*c)) {
+        Some(c) => Err(format!("{c:?} is not allowed")),
+        None => Ok(text.to_owned()),
+    }
+}
+
 /// A node's name. `|` separates the parts of a record's key in Kafka.
 pub(super) fn node(text: &str) -> Result<String, String> {
     if text.contains('|') {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use dt_membership::View;
+use dt_membership::{Labels, View};
 use dt_record::Summary;
 use dt_rpc::GrpcEvent;
 use dt_sink::Publisher;
@@ -64,6 +64,8 @@ pub(crate) enum Control {
     Toggle,
     /// `/peers` was asked for.
     Peers(oneshot::Sender<Vec<PeerStatus>>),
+    /// Where this node stands, which was not known at the start.
+    Labels(Labels),
     /// Stop sending, wait for what is in flight until the instant, publish the last window, end.
     Drain(Instant),
 }
@@ -109,6 +111,7 @@ impl Mesh {
                         self.switch();
                     }
                     Some(Control::Peers(answer)) => drop(answer.send(self.peer_list())),
+                    Some(Control::Labels(labels)) => self.aggregate.stands(labels.zone, labels.rack),
                     Some(Control::Drain(until)) => return self.drain(inbox, until).await,
                     None => return self.drain(inbox, Instant::now()).await,
                 },

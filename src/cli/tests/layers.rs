@@ -31,7 +31,8 @@ fn samples(key: &Key) -> [&'static str; 4] {
         "zookeeper.session_timeout" => ["2s", "7", "0.5m", "10m"],
         "kafka.topic" | "kafka.summary_topic" => ["a", "b", "c-D_1.x", "f"],
         "kafka.encoding" => ["protobuf", "json", "protobuf", "json"],
-        "kafka.buckets" | "kafka.trace_reports" => ["false", "true", "false", "true"],
+        "kafka.buckets" | "kafka.trace_reports" | "kubernetes.node_labels" => ["false", "true", "false", "true"],
+        "kubernetes.zone_label" | "kubernetes.rack_label" | "kubernetes.region_label" => ["a/b", "o", "x.y-z/_", "c"],
         "kafka.options" => ["a.b=1", "", "a.b=3", "a.b=4"],
         "log.level" => ["warn", "debug", "off,dt_agent=trace", "error"],
         "log.format" => ["json", "text", "json", "text"],
@@ -50,12 +51,16 @@ fn shown(key: &Key, layer: usize, sample: &str) -> String {
         "probe_thread.realtime_priority",
         "kafka.partitions",
         "kafka.buckets",
+        "kafka.trace_reports",
+        "kubernetes.node_labels",
     ];
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
     match key.path {
         "probe" | "sink" | "kernel_off" => format!("[\"{sample}\"]"),
         "kafka.options" => format!("\"{}\"", &sample[4..]),
-        path if bare.contains(&path) || path == "kafka.trace_reports" => sample.to_owned(),
+        path if bare.contains(&path) || path == "kafka.trace_reports" || path == "kubernetes.node_labels" => {
+            sample.to_owned()
+        }
         // A bare number of seconds in the original's variable only.
         "zookeeper.session_timeout" if layer == 1 => format!("\"{sample}s\""),
         "node" if layer == 3 => "\"f \\\"\\\\ ü\"".to_owned(),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use common::{MEMBERS, agent, client, config, entry, keys, original, registered, registration, sees, server, until};
 use dt_membership::zookeeper::{ZooKeeperConfig, start, start_as_with_old_server};
-use dt_membership::{Registration, State};
+use dt_membership::{Labels, Registration, State};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn agents_see_each_other_and_leave_at_once() {
@@ -191,6 +191,37 @@ async fn a_changed_state_is_seen_by_others() {
     one.set_state(State::Draining).await;
     until("draining", &two.view, shows(State::Draining)).await;
     assert_eq!(two.stats().malformed, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn labels_that_come_to_be_known_later_are_seen_by_others() {
+    let server = server();
+    let unlabelled = Registration {
+        zone: String::new(),
+        rack: String::new(),
+        ..registration(1)
+    };
+    let one = start(config(&server.servers(), unlabelled));
+    let two = agent(&server, 2);
+    sees(&two, &["node-1"]).await;
+    let path = registered(&one).await;
+    one.set_labels(Labels {
+        zone: "z9".into(),
+        rack: "r9".into(),
+        region: "g9".into(),
+    });
+    until("the labels", &two.view, |view| {
+        let one = &view.members[0];
+        (one.zone.as_str(), one.rack.as_str(), one.region.as_str()) == ("z9", "r9", "g9")
+    })
+    .await;
+    assert_eq!(registered(&one).await, path, "the entry is the same");
+    // What changes afterwards keeps them.
+    one.set_state(State::Draining).await;
+    until("draining", &two.view, |view| {
+        view.members[0].state == State::Draining && view.members[0].zone == "z9"
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -52,6 +52,7 @@ fn start_assuming(config: ZooKeeperConfig, server_is_old: bool) -> Handle {
     let (desired, wanted) = watch::channel(Desired {
         registered: true,
         state: config.own.state,
+        labels: config.own.labels(),
         closing: false,
     });
     if let Some(warning) = config.loopback_warning() {

@@ -8,7 +8,7 @@ use super::config::Paths;
 use super::{End, complain};
 use crate::data;
 use crate::handle::{Desired, Status};
-use crate::member::{Registration, State, unbracketed};
+use crate::member::{Labels, Registration, State, unbracketed};
 use crate::stats::Counters;
 
 pub(super) struct Registrar<'a> {
@@ -33,8 +33,24 @@ enum Entry {
     Unsure(String),
     There {
         path: String,
-        state: State,
+        shown: Shown,
     },
+}
+
+/// What may change of an entry's data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Shown {
+    state: State,
+    labels: Labels,
+}
+
+impl Shown {
+    fn of(wanted: &Desired) -> Shown {
+        Shown {
+            state: wanted.state,
+            labels: wanted.labels.clone(),
+        }
+    }
 }
 
 impl Registrar<'_> {
@@ -42,8 +58,8 @@ impl Registrar<'_> {
     pub(super) async fn run(mut self) -> End {
         let mut entry = Entry::None;
         loop {
-            let wanted = *self.wanted.borrow_and_update();
-            match self.step(&mut entry, wanted).await {
+            let wanted = self.wanted.borrow_and_update().clone();
+            match self.step(&mut entry, &wanted).await {
                 Ok(true) => {}
                 Ok(false) if wanted.closing => return End::Closed,
                 Ok(false) => tokio::select! {
@@ -74,16 +90,16 @@ impl Registrar<'_> {
     }
 
     /// Takes one step towards what is wanted. False: nothing is left to do.
-    async fn step(&self, entry: &mut Entry, wanted: Desired) -> Result<bool, Error> {
+    async fn step(&self, entry: &mut Entry, wanted: &Desired) -> Result<bool, Error> {
         match entry {
             Entry::Unsure(mark) => {
                 let found = self.find(mark).await?;
                 *entry = match found {
-                    // Its data may show an older state.
+                    // Its data may be older than what is wanted now.
                     Some(path) => {
-                        let state = wanted.state;
-                        self.client.set_data(&path, &self.data(state)?, None).await?;
-                        self.there(path, state)
+                        let shown = Shown::of(wanted);
+                        self.client.set_data(&path, &self.data(&shown)?, None).await?;
+                        self.there(path, shown)
                     }
                     None => self.gone(),
                 };
@@ -92,8 +108,9 @@ impl Registrar<'_> {
             Entry::None if wanted.registered => {
                 let mark = Uuid::new_v4().simple().to_string();
                 self.maybe_there.send_replace(true);
-                match self.create(&mark, wanted.state).await {
-                    Ok(path) => *entry = self.there(path, wanted.state),
+                let shown = Shown::of(wanted);
+                match self.create(&mark, &shown).await {
+                    Ok(path) => *entry = self.there(path, shown),
                     Err(error @ (Error::ConnectionLoss | Error::Timeout)) => {
                         *entry = Entry::Unsure(mark);
                         return Err(error);
@@ -114,10 +131,11 @@ impl Registrar<'_> {
                 *entry = self.gone();
                 Ok(true)
             }
-            Entry::There { path, state } if *state != wanted.state => {
-                match self.client.set_data(path, &self.data(wanted.state)?, None).await {
+            Entry::There { path, shown } if *shown != Shown::of(wanted) => {
+                let new = Shown::of(wanted);
+                match self.client.set_data(path, &self.data(&new)?, None).await {
                     Ok(_) => {
-                        *state = wanted.state;
+                        *shown = new;
                         self.statuses.send_modify(|status| status.state = Some(wanted.state));
                     }
                     Err(Error::NoNode) => *entry = self.gone(),
@@ -144,14 +162,14 @@ impl Registrar<'_> {
 
     /// Creates the entry, and its parents where they are missing. The name imitates the original's, whose library
     /// protects sequential nodes by a random mark in the name.
-    async fn create(&self, mark: &str, state: State) -> Result<String, Error> {
+    async fn create(&self, mark: &str, shown: &Shown) -> Result<String, Error> {
         let parents = CreateMode::Persistent.with_acls(Acls::anyone_all());
         let own = CreateMode::EphemeralSequential.with_acls(Acls::anyone_all());
         let Registration { address, port, .. } = self.own;
         // Nothing of the address may divide the path.
         let address = unbracketed(address).replace('/', "_");
         let prefix = format!("{}/_c_{mark}-{address}:{port}", self.paths.members);
-        let data = self.data(state)?;
+        let data = self.data(shown)?;
         let created = match self.client.create(&prefix, &data, &own).await {
             Err(Error::NoNode) => {
                 self.client.mkdir(&self.paths.members, &parents).await?;
@@ -176,19 +194,20 @@ impl Registrar<'_> {
             .map(|name| format!("{}/{name}", self.paths.members)))
     }
 
-    fn data(&self, state: State) -> Result<Vec<u8>, Error> {
-        data::encode(self.own, state).map_err(|error| Error::UnexpectedError(error.to_string()))
+    fn data(&self, shown: &Shown) -> Result<Vec<u8>, Error> {
+        data::encode(&self.own.at(&shown.labels), shown.state)
+            .map_err(|error| Error::UnexpectedError(error.to_string()))
     }
 
-    fn there(&self, path: String, state: State) -> Entry {
+    fn there(&self, path: String, shown: Shown) -> Entry {
         self.name.send_replace(path.rsplit('/').next().map(str::to_owned));
         self.statuses.send_modify(|status| {
             status.registered = true;
-            status.state = Some(state);
+            status.state = Some(shown.state);
             status.path = Some(path.clone());
             status.last_error = None;
         });
-        Entry::There { path, state }
+        Entry::There { path, shown }
     }
 
     fn gone(&self) -> Entry {
