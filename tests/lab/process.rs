@@ -209,9 +209,17 @@ impl Process {
     ///
     /// # Errors
     /// Where it doesn't end within [`DEADLINE`].
-    pub fn finish(mut self) -> Result<Finished> {
+    pub fn finish(self) -> Result<Finished> {
+        self.finish_within(DEADLINE)
+    }
+
+    /// As [`Process::finish`], with its own deadline.
+    ///
+    /// # Errors
+    /// Where it doesn't end within it.
+    pub fn finish_within(mut self, limit: Duration) -> Result<Finished> {
         let label = self.label.clone();
-        let status = wait_for("its end", || self.ended())
+        let status = wait_until("its end", limit, || self.ended())
             .map_err(|error| error.during(format!("{label}\n{}", self.stderr().unwrap_or_default())))?;
         Ok(Finished {
             status,
