@@ -22,6 +22,9 @@ const PROBES_PER_WINDOW: u64 = 10;
 /// Bytes after the ICMP header, as of an agent.
 const PAYLOAD: u16 = 56;
 
+/// Addresses from 127.1.0.0 on.
+pub const MOST_TARGETS: u32 = 0xfe_0000;
+
 /// What is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probes {
@@ -36,7 +39,7 @@ pub enum Probes {
 /// A number of the targets: 127.1.0.0 and those after it.
 #[must_use]
 pub fn target(number: u32) -> IpAddr {
-    IpAddr::V4(Ipv4Addr::from(0x7f01_0000 + (number & 0xffff)))
+    IpAddr::V4(Ipv4Addr::from(0x7f01_0000 + number % MOST_TARGETS))
 }
 
 /// A lane with its sockets and its window table.
@@ -59,7 +62,7 @@ struct Windows {
 }
 
 impl Exchange {
-    /// Opens and warms up what `probes` need; `targets` (1 to 65,536) addresses are probed in turn.
+    /// Opens and warms up what `probes` need; `targets` (1 to [`MOST_TARGETS`]) addresses are probed in turn.
     ///
     /// # Errors
     /// Where the sockets aren't permitted, or the kernel doesn't stamp both ways.

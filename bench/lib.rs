@@ -7,11 +7,15 @@
 //!
 //! All figures are CPU time, not time on the wall: other work on the machine then changes them little.
 
+pub mod arguments;
+pub mod child;
 pub mod cpu;
 pub mod exchange;
 pub mod fixtures;
 pub mod namespace;
+pub mod ping;
 pub mod reference;
+pub mod statistics;
 pub mod synthetic;
 
 /// Something that keeps a benchmark from measuring what it is to measure. It says what, and what to do about it.

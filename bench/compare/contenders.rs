@@ -1,13 +1,13 @@
 //! Who is compared, and how each one's cost is found.
 
-use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use dt_bench::cpu::{Usage, thread_time};
 use dt_bench::exchange::{Exchange, Probes, target};
+use dt_bench::ping::Ping;
 use dt_bench::reference::{Listener, Mode, Reference};
-use dt_bench::{Failure, Result, doing};
+use dt_bench::{Failure, Result, child};
 
 /// Probes of the loop before its clock starts, as the reference's.
 const WARM_UP: usize = 4_096;
@@ -80,7 +80,7 @@ pub(crate) struct Cost {
 pub(crate) struct Place {
     dt: PathBuf,
     targets: u32,
-    probes: u32,
+    count: u32,
     batch: usize,
     names: String,
     // Before the reference, whose program it runs.
@@ -89,12 +89,12 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    pub(crate) fn prepare(dt: PathBuf, targets: u32, probes: u32, batch: usize) -> Result<Place> {
+    pub(crate) fn prepare(dt: PathBuf, targets: u32, count: u32, batch: usize) -> Result<Place> {
         let reference = Reference::compile()?;
         Ok(Place {
             dt,
             targets,
-            probes,
+            count,
             batch,
             names: (0..targets).map(|number| format!("{}\n", target(number))).collect(),
             listener: reference.listen()?,
@@ -113,12 +113,21 @@ impl Place {
     }
 
     fn all(&self) -> u64 {
-        u64::from(self.targets) * u64::from(self.probes)
+        u64::from(self.targets) * u64::from(self.count)
+    }
+
+    fn probes(&self, kind: Kind) -> Probes {
+        let port = self.listener.port();
+        match kind {
+            Kind::Icmp => Probes::Icmp,
+            Kind::Syn => Probes::Syn(port),
+            Kind::Connect => Probes::Connect(port),
+        }
     }
 
     fn reference(&self, mode: Mode) -> Result<Cost> {
         let port = self.listener.port();
-        let ran = self.reference.run(mode, self.batch, self.probes, self.targets, port)?;
+        let ran = self.reference.run(mode, self.batch, self.count, self.targets, port)?;
         let used = Usage {
             user_ns: ran.user_ns,
             system_ns: ran.system_ns,
@@ -127,13 +136,7 @@ impl Place {
     }
 
     fn in_a_loop(&self, kind: Kind) -> Result<Cost> {
-        let port = self.listener.port();
-        let probes = match kind {
-            Kind::Icmp => Probes::Icmp,
-            Kind::Syn => Probes::Syn(port),
-            Kind::Connect => Probes::Connect(port),
-        };
-        let mut exchange = Exchange::new(probes, self.targets)?;
+        let mut exchange = Exchange::new(self.probes(kind), self.targets)?;
         for _ in 0..WARM_UP / self.batch {
             exchange.turn(self.batch)?;
         }
@@ -150,52 +153,18 @@ impl Place {
     }
 
     fn ping(&self, kind: Kind) -> Result<Cost> {
-        let (count, port) = (self.probes.to_string(), self.listener.port().to_string());
-        let mut command = Command::new(&self.dt);
-        command.args([
-            "ping",
-            "--json",
-            "-i",
-            "0",
-            "--rate",
-            "100000000",
-            "-c",
-            &count,
-            "-f",
-            "-",
-        ]);
-        match kind {
-            Kind::Icmp => {}
-            Kind::Syn => {
-                command.args(["--proto", "tcp", "--method", "syn", "--port", &port]);
-            }
-            Kind::Connect => {
-                command.args(["--proto", "tcp", "--method", "connect", "--port", &port]);
-            }
-        }
-        let (output, used) = self.run(&mut command)?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        let last: serde_json::Value =
-            serde_json::from_str(text.lines().last().unwrap_or_default()).map_err(doing("read dt's summary"))?;
-        let counted = |name: &str| last["summary"][name].as_u64();
-        let (sent, received) = (counted("sent"), counted("received"));
-        if sent != Some(self.all()) || received != sent {
-            let wanted = self.all();
-            return Err(Failure(format!(
-                "dt ping: of {wanted} probes {sent:?} were sent, {received:?} received"
-            )));
-        }
-        Ok(cost(used, self.all()))
+        let ran = Ping::new(&self.dt, self.probes(kind), self.count).run(&self.names)?;
+        Ok(cost(ran.used, ran.sent))
     }
 
     fn fping(&self) -> Result<Option<Cost>> {
         let mut command = Command::new("fping");
-        let count = self.probes.to_string();
+        let count = self.count.to_string();
         command.args(["-q", "-i", "0", "-p", "1", "-t", "1000", "-c", &count, "-f", "-"]);
         if Command::new("fping").arg("-v").stdout(Stdio::null()).status().is_err() {
             return Ok(None);
         }
-        let (output, used) = self.run(&mut command)?;
+        let (output, used) = child::run(&mut command, &self.names)?;
         // One line a target: `127.1.0.0 : xmt/rcv/%loss = 50/50/0%, min/avg/max = ...`.
         let text = String::from_utf8_lossy(&output.stderr);
         let received: u64 = text
@@ -207,31 +176,6 @@ impl Place {
             return Err(Failure(format!("fping: of {wanted} probes {received} were answered")));
         }
         Ok(Some(cost(used, self.all())))
-    }
-
-    /// Runs a program that reads the targets from its standard input, alone, and tells what it used.
-    fn run(&self, command: &mut Command) -> Result<(Output, Usage)> {
-        let name = command.get_program().to_string_lossy().into_owned();
-        let before = Usage::of_children();
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(doing(&format!("run {name}")))?;
-        if let Some(mut input) = child.stdin.take() {
-            // Both read all targets before they print anything, so neither side can be waiting for the other.
-            input
-                .write_all(self.names.as_bytes())
-                .map_err(doing(&format!("hand the targets to {name}")))?;
-        }
-        let output = child.wait_with_output().map_err(doing(&format!("wait for {name}")))?;
-        let used = Usage::of_children().since(before);
-        if !output.status.success() {
-            let errors = String::from_utf8_lossy(&output.stderr);
-            return Err(Failure(format!("{name}: {}\n{errors}", output.status)));
-        }
-        Ok((output, used))
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use dt_bench::statistics::median;
+
 use crate::contenders::{Contender, Cost};
 
 /// The costs of all contenders in all rounds.
@@ -81,12 +83,6 @@ fn show(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"))
 }
 
-/// The middle one, of an even number the lower of the middle two.
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len().checked_sub(1)? / 2).copied()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,12 +101,5 @@ mod tests {
         assert_eq!((table.ratio(1, 0), table.ratio(2, 0)), (Some(1.2), None));
         let text = table.to_string();
         assert!(text.contains("24.00") && text.contains("not installed"), "{text}");
-    }
-
-    #[test]
-    fn the_median_is_a_value_that_was_measured() {
-        assert_eq!(median(vec![]), None);
-        assert_eq!(median(vec![3.0, 1.0]), Some(1.0));
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
     }
 }
