@@ -8,6 +8,7 @@
 //! All figures are CPU time, not time on the wall: other work on the machine then changes them little.
 
 pub mod arguments;
+pub mod baselines;
 pub mod child;
 pub mod cpu;
 pub mod exchange;

@@ -8,13 +8,16 @@ use dt_probe::{Arrival, Clock, Event, Lane, LaneConfig, Mode, Mono, Protocol, Ta
 use crate::exchange::target;
 use crate::{Failure, Result, doing};
 
-/// Probes of one round: as many as the probe thread sends by one system call.
+/// Probes of a usual round: as many as the probe thread sends by one system call.
 pub const ROUND: usize = 64;
 /// The wall clock is so far ahead of the monotonic one.
 const WALL_MINUS_MONO: i64 = 1_790_000_000 * SECOND as i64;
 /// Between two rounds, nanoseconds.
 const STEP: u64 = 1_000_000;
 const ROOM: usize = 128;
+
+/// The most probes of one round: a lane doesn't hand out more before it is told what became of them.
+pub const MOST: usize = 1_024;
 
 /// A lane and the round of its probes that is under way.
 #[derive(Debug)]
@@ -83,20 +86,20 @@ impl Synthetic {
         Ok(Synthetic {
             lane,
             now: now.0,
-            probes: Vec::with_capacity(ROUND),
-            answers: Vec::with_capacity(ROUND),
+            probes: Vec::with_capacity(MOST),
+            answers: Vec::with_capacity(MOST),
         })
     }
 
-    /// Writes a round of packets and tells the lane that they were sent.
+    /// Writes a round of `count` (at most [`MOST`]) packets and tells the lane that they were sent.
     ///
     /// # Errors
     /// Where the lane has nothing to send.
-    pub fn emit(&mut self) -> Result {
+    pub fn emit(&mut self, count: usize) -> Result {
         self.now += STEP;
         self.probes.clear();
         let (mono, wall) = (Mono(self.now), self.wall(0));
-        for _ in 0..ROUND {
+        for _ in 0..count {
             let mut buffer = [0; ROOM];
             let transmit = self
                 .lane
@@ -186,7 +189,7 @@ mod tests {
         for protocol in [echo(), syn()] {
             let mut synthetic = Synthetic::new(protocol, 100).unwrap();
             for _ in 0..1_000 {
-                synthetic.emit().unwrap();
+                synthetic.emit(ROUND).unwrap();
                 synthetic.answer();
                 let (count, last) = synthetic.absorb();
                 assert_eq!(count, ROUND);

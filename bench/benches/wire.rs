@@ -39,7 +39,7 @@ fn time(rounds: u64, synthetic: &mut Synthetic, emit: bool) -> Duration {
     let (mut emitting, mut parsing) = (Duration::ZERO, Duration::ZERO);
     for _ in 0..rounds {
         let began = thread_time();
-        or_exit(synthetic.emit());
+        or_exit(synthetic.emit(ROUND));
         emitting += thread_time() - began;
         synthetic.answer();
         let began = thread_time();

@@ -5,6 +5,9 @@
 use dt_bench::exchange::{Exchange, Probes};
 use dt_bench::namespace;
 use dt_bench::reference::{Mode, Reference};
+use dt_kernel::internals::{control_data, error_queue_entry, receive_stamp};
+use dt_kernel::{Queued, StampKey};
+use dt_probe::{Clock, Wall};
 
 const TARGETS: u32 = 300;
 
@@ -62,4 +65,17 @@ fn the_reference_measures_each_probe_too() {
         }
         assert!(reference.run(Mode::Icmp, 65, 1, 1, 0).is_err(), "a batch too large");
     });
+}
+
+/// Without this the count of instructions might be that of giving up.
+#[test]
+fn the_control_data_of_the_benchmarks_is_read() {
+    let stamp = Wall(1_790_000_000_123_456_789);
+    assert_eq!(receive_stamp(&control_data(stamp, None)), Some(stamp));
+    let entry = Queued::TxStamp {
+        key: StampKey::Id(7),
+        stamp,
+        clock: Clock::Kernel,
+    };
+    assert_eq!(error_queue_entry(&control_data(stamp, Some(7))), entry);
 }

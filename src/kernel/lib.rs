@@ -19,6 +19,8 @@ mod drops;
 mod errors;
 mod features;
 mod filter;
+#[cfg(feature = "internals")]
+pub mod internals;
 mod loopback;
 mod mailbox;
 pub mod memory;
