@@ -27,7 +27,7 @@ pub(crate) fn run(args: &AgentArgs) -> ExitCode {
     };
     logging::start(&loaded.config.log);
     // Before any other thread: what one thread frees the next one uses.
-    dt_kernel::memory::share_one_arena();
+    dt_kernel::memory::keep_little_in_reserve();
     // Two workers: one may close a window of 10,000 peers while the other answers gRPC.
     match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -271,6 +271,8 @@ fn view(path: &Path, text: &str, own: &Registration) -> Result<View, FileError> 
         .filter(|member| !own_entry(own, member))
         .map(Arc::new)
         .collect();
+    // Collected in place, the list would keep the room of the members themselves.
+    members.shrink_to_fit();
     members.sort_unstable_by(|a, b| a.key().cmp(b.key()));
     Ok(View { members, generation: 0 })
 }

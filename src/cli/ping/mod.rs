@@ -21,6 +21,7 @@ use self::targets::{Families, Target};
 /// Runs the command. Exit codes: 0 every target answered at least once (or the user stopped it), 1 one got no reply,
 /// could not be resolved, or nothing could be measured at all, 2 wrong usage.
 pub(crate) fn run(args: &Args) -> ExitCode {
+    dt_kernel::memory::keep_little_in_reserve();
     let stop = match signals::stop_flag() {
         Ok(stop) => stop,
         Err(error) => {
