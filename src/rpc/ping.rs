@@ -20,7 +20,7 @@ type LateCall = Pin<Box<dyn Future<Output = Result<u64, CallError>> + Send>>;
 pub(crate) async fn run(shared: Arc<Shared>, peer: Arc<Peer>) {
     let decided = tokio::select! {
         biased;
-        decided = decide_and_tell(&shared, &peer) => Some(decided),
+        decided = decide_and_tell(&shared, &peer) => decided,
         () = shared.cancel.cancelled() => None,
     };
     peer.in_flight.fetch_sub(1, Relaxed);
@@ -38,10 +38,14 @@ pub(crate) async fn run(shared: Arc<Shared>, peer: Arc<Peer>) {
     }
 }
 
-async fn decide_and_tell(shared: &Arc<Shared>, peer: &Arc<Peer>) -> Option<LateCall> {
+/// `None` where the ping was given up: the connections end with the prober, and a call may learn of that first.
+async fn decide_and_tell(shared: &Arc<Shared>, peer: &Arc<Peer>) -> Option<Option<LateCall>> {
     let (what, late) = decide(shared, peer).await;
+    if matches!(what, What::Failed(_)) && shared.cancel.is_cancelled() {
+        return None;
+    }
     shared.tell(peer.id, what).await;
-    late
+    Some(late)
 }
 
 async fn decide(shared: &Arc<Shared>, peer: &Arc<Peer>) -> (What, Option<LateCall>) {

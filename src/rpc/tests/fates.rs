@@ -79,6 +79,22 @@ async fn answered_is_received_with_a_user_clock_sample_and_a_trace() {
     );
 }
 
+/// The end closes connections, and that is the fate of no ping: neither refused nor told to the original's consumers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_end_gives_up_has_no_fate() {
+    for _ in 0..20 {
+        let once = Arc::new(Semaphore::new(1));
+        let mut probe = Probe::of(h2_peer(TRUE, "0", once).await, config(60_000, 10));
+        assert_eq!(probe.fate().await, Fate::Received);
+        eventually("unanswered pings are in flight", || probe.prober.in_flight() == 4).await;
+        let abandoned = probe.prober.drain(tokio::time::Instant::now()).await;
+        while let Ok(event) = probe.events.try_recv() {
+            assert!(matches!(event.event.what, What::Skipped(_)), "{event:?}");
+        }
+        assert_eq!(abandoned, 4);
+    }
+}
+
 #[tokio::test]
 async fn the_originals_answer_is_received() {
     let mut probe = Probe::of(h2_peer(TRUE, "0", open_gate()).await, config(30_000, 20));
