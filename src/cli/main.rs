@@ -60,10 +60,10 @@ impl Command {
 fn main() -> ExitCode {
     let command = Cli::parse().command;
     if command.probes()
-        && let Err(error) = dt_kernel::rights::raise_net_raw()
+        && let Err(error) = dt_kernel::rights::raise_permitted()
     {
         // What needs it says so again, and what is done without it.
-        out::say(&format!("warning: the capability CAP_NET_RAW can't be raised: {error}"));
+        out::say(&format!("warning: a permitted capability can't be raised: {error}"));
     }
     match command {
         Command::Agent(agent) => agent::run(&agent),

@@ -10,16 +10,30 @@ pub fn has_net_raw() -> bool {
     caps::has_cap(None, CapSet::Effective, Capability::CAP_NET_RAW).unwrap_or(false)
 }
 
-/// Raises `CAP_NET_RAW` where the calling thread is permitted it but doesn't have it: so a file capability gives it that
+/// What this crate can make use of: raw sockets; a receive buffer beyond the host's limit and the card's time stamps;
+/// real-time priority.
+const USED: [Capability; 3] = [
+    Capability::CAP_NET_RAW,
+    Capability::CAP_NET_ADMIN,
+    Capability::CAP_SYS_NICE,
+];
+
+/// Raises those capabilities that the calling thread is permitted but doesn't have: so a file capability gives them that
 /// stands in the permitted set only (`cap_net_raw=p`). One in the effective set too (`+ep`) would make exec fail
 /// wherever the bounding set lacks it, as in a container that drops all capabilities. Threads started from here on
 /// inherit what is raised: call it before any.
 ///
 /// # Errors
 /// Where the kernel refuses, as under a system call filter.
-pub fn raise_net_raw() -> Result<(), CapsError> {
-    if !has_net_raw() && caps::has_cap(None, CapSet::Permitted, Capability::CAP_NET_RAW)? {
-        caps::raise(None, CapSet::Effective, Capability::CAP_NET_RAW)?;
+pub fn raise_permitted() -> Result<(), CapsError> {
+    let (permitted, effective) = (
+        caps::read(None, CapSet::Permitted)?,
+        caps::read(None, CapSet::Effective)?,
+    );
+    for capability in USED {
+        if permitted.contains(&capability) && !effective.contains(&capability) {
+            caps::raise(None, CapSet::Effective, capability)?;
+        }
     }
     Ok(())
 }
@@ -47,21 +61,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_permitted_is_raised_and_what_is_not_is_left() {
+    fn what_is_permitted_and_of_use_is_raised_and_nothing_else() {
         // Capabilities are a thread's own, and this one ends with the test.
-        let effective = [Capability::CAP_NET_RAW].into();
+        let effective = || caps::read(None, CapSet::Effective).unwrap();
         assert!(has_net_raw(), "needs root");
-        caps::drop(None, CapSet::Effective, Capability::CAP_NET_RAW).unwrap();
+        caps::clear(None, CapSet::Effective).unwrap();
         assert!(!has_net_raw());
-        raise_net_raw().unwrap();
-        assert!(has_net_raw());
-        caps::set(None, CapSet::Effective, &effective).unwrap();
-        raise_net_raw().unwrap();
-        assert_eq!(caps::read(None, CapSet::Effective).unwrap(), effective);
+        let permitted = [Capability::CAP_NET_RAW, Capability::CAP_SYS_NICE, Capability::CAP_KILL];
+        caps::set(None, CapSet::Permitted, &permitted.into()).unwrap();
+        raise_permitted().unwrap();
+        assert_eq!(effective(), [Capability::CAP_NET_RAW, Capability::CAP_SYS_NICE].into());
 
         caps::clear(None, CapSet::Effective).unwrap();
         caps::clear(None, CapSet::Permitted).unwrap();
-        raise_net_raw().unwrap();
-        assert!(!has_net_raw());
+        raise_permitted().unwrap();
+        assert_eq!(effective(), [].into());
     }
 }
