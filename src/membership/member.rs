@@ -76,6 +76,11 @@ impl Member {
     pub fn authority(&self) -> String {
         authority(&self.address, self.port)
     }
+
+    /// Where it answers, in one spelling: two entries of one place are one node.
+    pub(crate) fn place(&self) -> (String, u16) {
+        (canonical(&self.address), self.port)
+    }
 }
 
 /// `address:port`, IPv6 in brackets.

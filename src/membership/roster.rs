@@ -4,7 +4,7 @@
 //! No clock and no I/O: the caller passes `now`, hands in what is registered by [`Roster::update`], and calls
 //! [`Roster::poll`] when [`Roster::next_deadline`] has come.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -64,6 +64,7 @@ impl Roster {
 
     /// `registered` is who is registered now, by key. Decides what is due, too.
     pub(crate) fn update(&mut self, now: Instant, registered: BTreeMap<String, Arc<Member>>) {
+        self.forget_renamed(&registered);
         for (key, slot) in &mut self.slots {
             if slot.presence == Presence::Registered && !registered.contains_key(key) {
                 slot.presence = Presence::Missing;
@@ -82,6 +83,19 @@ impl Roster {
             );
         }
         self.poll(now);
+    }
+
+    /// Who is registered at its place under another name now, as after an agent of the original was replaced by one of
+    /// ours, hasn't vanished: the two are one node.
+    fn forget_renamed(&mut self, registered: &BTreeMap<String, Arc<Member>>) {
+        let gone = |key: &str| !registered.contains_key(key);
+        if !self.slots.keys().any(|key| gone(key)) && self.departed.is_empty() {
+            return;
+        }
+        let places: HashSet<_> = registered.values().map(|member| member.place()).collect();
+        self.slots
+            .retain(|key, slot| !(gone(key) && places.contains(&slot.member.place())));
+        self.departed.retain(|(_, member)| !places.contains(&member.place()));
     }
 
     /// Decides what is due at `now`.

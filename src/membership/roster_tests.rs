@@ -159,6 +159,48 @@ fn who_comes_back_is_kept_no_longer() {
 }
 
 #[test]
+fn who_is_there_under_another_name_has_not_vanished() {
+    let renamed = |n: usize| {
+        let mut member = (*member(n)).clone();
+        member.node = format!("new-{n}").into();
+        // Another spelling of the same place.
+        member.address = format!("::ffff:10.0.0.{n}").into();
+        member
+    };
+    let names = |run: &Run| -> Vec<String> { run.roster.shown().iter().map(|m| m.node.to_string()).collect() };
+    let mixed = |old: std::ops::Range<usize>, new: std::ops::Range<usize>| {
+        let mut all = those(old);
+        all.extend(new.map(renamed).map(|m| (m.key().to_owned(), Arc::new(m))));
+        all
+    };
+    // All of them at once.
+    let mut run = Run::new(0..4);
+    run.roster.update(run.now, mixed(0..0, 0..4));
+    assert_eq!(names(&run), ["new-0", "new-1", "new-2", "new-3"]);
+    run.pass(GATHER);
+    assert_eq!((run.roster.kept(), run.roster.mass_vanishes()), (0, 0));
+    // After they were kept, too.
+    let mut run = Run::new(0..4);
+    run.registered(0..1);
+    run.pass(GATHER);
+    assert_eq!(run.roster.kept(), 3);
+    run.roster.update(run.now, mixed(0..1, 2..4));
+    assert_eq!(names(&run), ["n000", "n001", "new-2", "new-3"]);
+    // Nor are they recalled in a large mesh.
+    let mut run = Run::new(0..20);
+    run.registered(0..19);
+    run.pass(GATHER);
+    run.roster.update(run.now, mixed(0..19, 19..20));
+    run.roster.update(run.now, mixed(0..5, 19..20));
+    run.pass(GATHER);
+    assert!(
+        run.roster.kept() == 14 && !names(&run).contains(&"n019".to_owned()),
+        "{:?}",
+        names(&run)
+    );
+}
+
+#[test]
 fn in_a_large_mesh_a_slow_vanishing_is_recognized_and_recalled() {
     let mut run = Run::new(0..20);
     for left in (10..20).rev() {

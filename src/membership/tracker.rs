@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::data;
-use crate::member::{Member, Registration, State, canonical, own_entry};
+use crate::member::{Member, Registration, State, own_entry};
 
 /// Most entries kept in mind. Ten times the largest mesh this is built for; names beyond are ignored.
 const MAX_ENTRIES: usize = 100_000;
@@ -170,7 +170,7 @@ impl Tracker {
             }
         }
         all.sort_unstable_by(|a, b| (b.0, b.1).cmp(&(a.0, a.1)));
-        let mut addresses = HashSet::with_capacity(all.len());
+        let mut places = HashSet::with_capacity(all.len());
         for (_, _, member) in all {
             if own_entry(&self.own, member) {
                 if member.node == self.own.node && member.boot_id != self.own.boot_id {
@@ -178,12 +178,12 @@ impl Tracker {
                 }
                 continue;
             }
-            let address = (canonical(&member.address), member.port);
-            if addresses.contains(&address) || out.members.contains_key(member.key()) {
+            let place = member.place();
+            if places.contains(&place) || out.members.contains_key(member.key()) {
                 out.twins += 1;
                 continue;
             }
-            addresses.insert(address);
+            places.insert(place);
             out.members.insert(member.key().to_owned(), Arc::clone(member));
         }
         out
