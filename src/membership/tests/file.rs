@@ -5,10 +5,12 @@
     reason = "a failed expectation fails the test"
 )]
 
+mod common;
+
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
+use common::{eventually, sees, until};
 use dt_membership::{FileError, Handle, Registration, State, file};
 
 fn own() -> Registration {
@@ -32,31 +34,13 @@ fn peer(node: &str, last: u8) -> String {
     format!("[[peer]]\nnode = \"{node}\"\naddress = \"10.0.0.{last}\"\nport = 4000\nzone = \"z\"\nrack = \"r\"\n")
 }
 
-async fn sees(handle: &Handle, expected: &[&str]) {
-    let mut view = handle.view.clone();
-    let same = view.wait_for(|view| {
-        view.members
-            .iter()
-            .map(|member| member.key())
-            .eq(expected.iter().copied())
-    });
-    let result = tokio::time::timeout(Duration::from_secs(60), same).await;
-    assert!(
-        result.is_ok_and(|seen| seen.is_ok()),
-        "expected {expected:?}, last {:?}",
-        handle.view.borrow()
-    );
-}
-
 /// Waits for the error that the status shows.
 async fn complains(handle: &Handle) -> String {
-    let mut status = handle.status.clone();
-    let error = status.wait_for(|status| status.last_error.is_some());
-    let status = tokio::time::timeout(Duration::from_secs(60), error)
-        .await
-        .expect("an error is shown")
-        .unwrap();
-    status.last_error.clone().unwrap()
+    let status = until("an error is shown", &handle.status, |status| {
+        status.last_error.is_some()
+    })
+    .await;
+    status.last_error.unwrap()
 }
 
 #[tokio::test]
@@ -87,8 +71,7 @@ async fn a_file_is_followed_and_a_broken_one_is_not_believed() {
     fs::write(&path, peer("e", 5)).unwrap();
     sees(&handle, &["e"]).await;
     assert_eq!(handle.stats().refused_files, 1, "one version is refused once");
-    let mut status = handle.status.clone();
-    status.wait_for(|status| status.last_error.is_none()).await.unwrap();
+    until("no error is left", &handle.status, |status| status.last_error.is_none()).await;
     // Removed, and back.
     fs::remove_file(&path).unwrap();
     assert!(complains(&handle).await.contains("can't be read"));
@@ -135,14 +118,7 @@ async fn the_same_content_again_is_no_change() {
     )
     .unwrap();
     fs::rename(directory.path().join("next"), &path).unwrap();
-    let loaded = async {
-        while handle.stats().loaded_files < 2 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), loaded)
-        .await
-        .expect("the second version was read");
+    eventually("the second version is read", || handle.stats().loaded_files >= 2).await;
     assert_eq!(handle.view.borrow().generation, 1);
 }
 

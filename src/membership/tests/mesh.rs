@@ -9,7 +9,9 @@ mod common;
 
 use std::time::Duration;
 
-use common::{MEMBERS, agent, client, config, entry, keys, original, registered, registration, sees, server, until};
+use common::{
+    MEMBERS, agent, client, config, entry, eventually, keys, original, registered, registration, sees, server, until,
+};
 use dt_membership::zookeeper::{ZooKeeperConfig, start, start_as_with_old_server};
 use dt_membership::{Labels, Registration, State};
 
@@ -124,9 +126,7 @@ async fn malformed_members_are_skipped_and_counted_once() {
     entry(&outside, "better:1", &original("better", 1)).await;
     sees(&one, &["better:1", "good:1"]).await;
     // The last ones may be read after the good one.
-    while one.stats().malformed < 9 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    eventually("all nine are counted", || one.stats().malformed >= 9).await;
     assert_eq!(one.stats().malformed, 9);
 }
 

@@ -10,7 +10,9 @@ mod common;
 use std::time::Duration;
 
 use common::zookeeper::ZooKeeper;
-use common::{MEMBERS, agent, client, config, entry, keys, original, registered, registration, sees, server, until};
+use common::{
+    MEMBERS, agent, client, config, entry, eventually, keys, original, registered, registration, sees, server, until,
+};
 use dt_membership::zookeeper::start;
 use zookeeper_client::{Acls, Client, CreateMode};
 
@@ -181,9 +183,7 @@ async fn members_that_vanish_together_are_kept_for_a_while() {
     sees(&one, &all).await;
     // One transaction takes three of four.
     drop(fickle);
-    while one.stats().mass_vanishes == 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    eventually("a mass vanish is recognized", || one.stats().mass_vanishes > 0).await;
     assert_eq!(keys(&one.view.borrow()), all, "still probed");
     // Two session timeouts of 4 s later they are gone.
     sees(&one, &["stay:1"]).await;

@@ -99,6 +99,17 @@ pub async fn until<T: Clone + std::fmt::Debug>(
     }
 }
 
+/// Waits until the condition holds, for what no channel tells of.
+pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let held = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let held = tokio::time::timeout(PATIENCE, held).await;
+    assert!(held.is_ok(), "{what}: never came true");
+}
+
 /// The keys of a view.
 pub fn keys(view: &View) -> Vec<&str> {
     view.members.iter().map(|member| member.key()).collect()
