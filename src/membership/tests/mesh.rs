@@ -42,6 +42,19 @@ async fn agents_see_each_other_and_leave_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_chroot_that_is_missing_is_made() {
+    let server = server();
+    let one = start(config(&format!("{}/site/dt", server.servers()), registration(1)));
+    let two = start(config(&format!("{}/site/dt", server.servers()), registration(2)));
+    sees(&one, &["node-2"]).await;
+    sees(&two, &["node-1"]).await;
+    let outside = client(&server).await;
+    let members = outside.list_children(&format!("/site/dt{MEMBERS}")).await.unwrap();
+    assert_eq!(members.len(), 2);
+    assert!(outside.check_stat("/distributed_trace").await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_entry_is_what_an_original_agent_reads() {
     let server = server();
     let one = agent(&server, 1);

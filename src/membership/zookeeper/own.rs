@@ -163,7 +163,6 @@ impl Registrar<'_> {
     /// Creates the entry, and its parents where they are missing. The name imitates the original's, whose library
     /// protects sequential nodes by a random mark in the name.
     async fn create(&self, mark: &str, shown: &Shown) -> Result<String, Error> {
-        let parents = CreateMode::Persistent.with_acls(Acls::anyone_all());
         let own = CreateMode::EphemeralSequential.with_acls(Acls::anyone_all());
         let Registration { address, port, .. } = self.own;
         // Nothing of the address may divide the path.
@@ -172,7 +171,7 @@ impl Registrar<'_> {
         let data = self.data(shown)?;
         let created = match self.client.create(&prefix, &data, &own).await {
             Err(Error::NoNode) => {
-                self.client.mkdir(&self.paths.members, &parents).await?;
+                self.make_parents().await?;
                 self.client.create(&prefix, &data, &own).await?
             }
             created => created?,
@@ -181,6 +180,19 @@ impl Registrar<'_> {
         self.counters.registrations.add(1);
         tracing::info!(path, "registered");
         Ok(path)
+    }
+
+    /// Makes the members' path, and before it the chroot that the servers may end in.
+    async fn make_parents(&self) -> Result<(), Error> {
+        let parents = CreateMode::Persistent.with_acls(Acls::anyone_all());
+        match self.client.mkdir(&self.paths.members, &parents).await {
+            Err(Error::NoNode) => {}
+            made => return made,
+        }
+        if let Ok(whole) = self.client.clone().chroot("/") {
+            whole.mkdir(self.client.path(), &parents).await?;
+        }
+        self.client.mkdir(&self.paths.members, &parents).await
     }
 
     async fn find(&self, mark: &str) -> Result<Option<String>, Error> {
