@@ -1,10 +1,12 @@
 //! Names of members to addresses, off the mesh task, a bounded number at a time.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, mpsc};
+
+use crate::config::is_one_host;
 
 /// How many names are looked up side by side.
 const LOOKUPS: usize = 32;
@@ -64,11 +66,6 @@ impl Resolver {
     pub(crate) fn answered(&mut self, host: &str) {
         self.pending.remove(host);
     }
-}
-
-/// Whether a reply could come from this very address.
-pub(crate) fn is_one_host(ip: IpAddr) -> bool {
-    !(ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST))
 }
 
 /// The address to probe: the first IPv4 one, else the first. Nodes with both register a name mostly for the former, and

@@ -1,7 +1,7 @@
 //! `HOST:PORT` as operators write it: a name, an IPv4 address, or an IPv6 address in brackets.
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The longest host name DNS allows (RFC 1035, 2.3.4), in characters of its usual form.
 const LONGEST_NAME: usize = 253;
@@ -52,6 +52,12 @@ impl HostPort {
             port,
         })
     }
+}
+
+/// Whether a reply could come from this very address.
+#[must_use]
+pub fn is_one_host(ip: IpAddr) -> bool {
+    !(ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST))
 }
 
 impl fmt::Display for HostPort {

@@ -20,7 +20,7 @@ mod reference;
 mod show;
 
 pub use error::{ConfigError, ConfigErrors};
-pub use host_port::{HostPort, parse_host, parse_port};
+pub use host_port::{HostPort, is_one_host, parse_host, parse_port};
 pub use key::{Key, Original};
 pub use keys::{KEYS, ORIGINALS, key};
 pub use load::{Flag, Inputs, Loaded, Setting, load};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use dt_probe::ProbeKind;
 
 use super::duration;
-use super::host_port::{HostPort, parse_port};
+use super::host_port::{HostPort, is_one_host, parse_port};
 use super::model::{Encoding, LogFormat, Sink, TcpMethod};
 
 /// Bytes a name or label may have: as long as a file name, and records stay small.
@@ -71,10 +72,12 @@ pub(super) fn node(text: &str) -> Result<String, String> {
 pub(super) fn reachable(text: &str) -> Result<HostPort, String> {
     let place = HostPort::parse(text)?;
     if place.port == 0 {
-        Err("port 0 can't be reached".to_owned())
-    } else {
-        Ok(place)
+        return Err("port 0 can't be reached".to_owned());
     }
+    if place.host.parse::<IpAddr>().is_ok_and(|ip| !is_one_host(ip)) {
+        return Err("no single host's address (unspecified, multicast or broadcast)".to_owned());
+    }
+    Ok(place)
 }
 
 /// Where to serve HTTP; `off` or nothing for nowhere.

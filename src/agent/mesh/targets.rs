@@ -12,10 +12,10 @@ use dt_record::Endpoint;
 use dt_rpc::GrpcTarget;
 
 use super::Mesh;
-use crate::config::{Membership, stretch};
+use crate::config::{Membership, is_one_host, stretch};
 use crate::peers::Peer;
 use crate::place::Place;
-use crate::resolve::{Resolved, is_one_host};
+use crate::resolve::Resolved;
 
 impl Mesh {
     /// Takes over a view of the membership.

@@ -1,11 +1,13 @@
 //! From what stands on the command line or in a file to addresses, in input order.
 
+use std::fmt::Display;
 use std::io::{BufRead, BufReader, Read};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use dt_agent::config::is_one_host;
 use smol_str::SmolStr;
 
 /// How many names are looked up side by side: a dead name server must not make a list of names take for ever.
@@ -164,11 +166,6 @@ fn read_lines(mut from: impl BufRead, name: &str, tcp: bool, port: Option<u16>) 
         }
     }
     if errors.is_empty() { Ok(targets) } else { Err(errors) }
-}
-
-/// Whether a reply could come from this very address.
-fn is_one_host(ip: IpAddr) -> bool {
-    !(ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST))
 }
 
 /// Looks all targets up, at most [`LOOKUPS`] at a time; the answers stand in input order.

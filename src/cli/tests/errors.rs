@@ -96,7 +96,16 @@ fn values_that_are_refused() {
     for (key, values) in [
         ("node", &["", "a|b", "a\tb"][..]),
         ("listen", &["", "localhost", ":4000", "a:b", "a:65536"]),
-        ("advertise", &["a:0"]),
+        (
+            "advertise",
+            &[
+                "a:0",
+                "0.0.0.0:4000",
+                "[::]:4000",
+                "224.0.0.1:4000",
+                "255.255.255.255:4000",
+            ],
+        ),
         ("membership", &["", "consul"]),
         ("max-peers", &["0", "x", "1.5", "100001", "99999999999999999999999"]),
         ("probe", &["", "icmp,,tcp", "udp", "icmp,"]),
