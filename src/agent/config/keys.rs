@@ -515,7 +515,7 @@ pub static KEYS: &[Key] = &[
     Key {
         path: "kafka.options",
         value: "NAME=VALUE",
-        accepted: "options of librdkafka as NAME=VALUE, but none that the agent sets itself",
+        accepted: "options of librdkafka as NAME=VALUE, as far as this build supports them, but none that the agent sets itself",
         help: "Further options of the Kafka client, for instance security.protocol; layers add to one another",
         kind: Kind::Map(|d, v| {
             for (name, value) in v {

@@ -329,6 +329,6 @@ pub(super) fn kafka_option(name: &str, value: &str) -> Result<(), String> {
     if value.contains('\0') {
         Err(format!("option {name:?} has a NUL in its value"))
     } else {
-        Ok(())
+        dt_sink::kafka::check_option(name, value).map_err(|why| format!("option {name:?}: {why}"))
     }
 }

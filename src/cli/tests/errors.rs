@@ -133,7 +133,15 @@ fn values_that_are_refused() {
         ("kafka-partitions", &["0", "10001"]),
         (
             "kafka-options",
-            &["x", "=x", "a b=c", "bootstrap.servers=a", "enable.idempotence=false"],
+            &[
+                "x",
+                "=x",
+                "a b=c",
+                "bootstrap.servers=a",
+                "enable.idempotence=false",
+                "no.such.option=1",
+                "linger.ms=soon",
+            ],
         ),
         ("kernel-off", &["nonsense"]),
         ("log-level", &["", "inof", "dt_agent=loud", "=info"]),

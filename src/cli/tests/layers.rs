@@ -33,7 +33,7 @@ fn samples(key: &Key) -> [&'static str; 4] {
         "kafka.encoding" => ["protobuf", "json", "protobuf", "json"],
         "kafka.buckets" | "kafka.trace_reports" | "kubernetes.node_labels" => ["false", "true", "false", "true"],
         "kubernetes.zone_label" | "kubernetes.rack_label" | "kubernetes.region_label" => ["a/b", "o", "x.y-z/_", "c"],
-        "kafka.options" => ["a.b=1", "", "a.b=3", "a.b=4"],
+        "kafka.options" => ["linger.ms=1", "", "linger.ms=3", "linger.ms=4"],
         "log.level" => ["warn", "debug", "off,dt_agent=trace", "error"],
         "log.format" => ["json", "text", "json", "text"],
         "kernel_off" => ["raw", "syn", "rx-stamps", "tx-stamps"],
@@ -57,7 +57,7 @@ fn shown(key: &Key, layer: usize, sample: &str) -> String {
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
     match key.path {
         "probe" | "sink" | "kernel_off" => format!("[\"{sample}\"]"),
-        "kafka.options" => format!("\"{}\"", &sample[4..]),
+        "kafka.options" => format!("\"{}\"", &sample["linger.ms=".len()..]),
         path if bare.contains(&path) || path == "kafka.trace_reports" || path == "kubernetes.node_labels" => {
             sample.to_owned()
         }
@@ -71,7 +71,12 @@ fn shown(key: &Key, layer: usize, sample: &str) -> String {
 
 fn in_toml(key: &Key, sample: &str) -> String {
     let text = match key.path {
-        "kafka.options" => return format!("[kafka.options]\n\"a.b\" = \"{}\"\n", &sample[4..]),
+        "kafka.options" => {
+            return format!(
+                "[kafka.options]\n\"linger.ms\" = \"{}\"\n",
+                &sample["linger.ms=".len()..]
+            );
+        }
         "probe" | "sink" | "kernel_off" => format!("[\"{sample}\"]"),
         "probe_thread.cpus" => toml::Value::String(sample.to_owned()).to_string(),
         _ if matches!(sample, "true" | "false") || sample.parse::<u32>().is_ok() => sample.to_owned(),
@@ -83,7 +88,7 @@ fn in_toml(key: &Key, sample: &str) -> String {
 /// The line of `show` for this key.
 fn line<'a>(ran: &'a Ran, path: &str) -> &'a str {
     let path = if path == "kafka.options" {
-        "kafka.options.\"a.b\""
+        "kafka.options.\"linger.ms\""
     } else {
         path
     };
@@ -133,7 +138,7 @@ fn each_layer_overrides_the_ones_below_for_every_key() {
             let source = ["file", original.unwrap_or_default(), &variable, "flag"][top as usize];
             let value = shown(key, top as usize, samples[top as usize]);
             let name = if key.path == "kafka.options" {
-                "kafka.options.\"a.b\""
+                "kafka.options.\"linger.ms\""
             } else {
                 key.path
             };
@@ -257,7 +262,8 @@ fn what_is_shown_can_be_read_back() {
 #[test]
 fn options_of_the_client_add_up_and_secrets_stay_secret() {
     let directory = tempfile::tempdir().unwrap();
-    let text = "[kafka.options]\nsecurity.protocol = \"sasl_ssl\"\n\"sasl.username\" = \"me\"\nfetch.min.bytes = 5\n";
+    let text =
+        "[kafka.options]\nsecurity.protocol = \"sasl_plaintext\"\n\"sasl.username\" = \"me\"\nfetch.min.bytes = 5\n";
     let path = file(&directory, "dt.toml", text);
     let environment = [("DT_KAFKA_OPTIONS", "sasl.username=you, sasl.password=hush")];
     let ran = run(&["config", "show", "--config", path.to_str().unwrap()], &environment);
@@ -272,7 +278,7 @@ fn options_of_the_client_add_up_and_secrets_stay_secret() {
             "kafka.options.\"fetch.min.bytes\" = \"5\"  # file",
             "kafka.options.\"sasl.password\" = \"***\"  # DT_KAFKA_OPTIONS",
             "kafka.options.\"sasl.username\" = \"you\"  # DT_KAFKA_OPTIONS",
-            "kafka.options.\"security.protocol\" = \"sasl_ssl\"  # file",
+            "kafka.options.\"security.protocol\" = \"sasl_plaintext\"  # file",
         ]
     );
     let ran = run(

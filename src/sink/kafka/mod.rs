@@ -27,6 +27,7 @@ use crate::backlog::Backlog;
 use crate::config::KafkaConfig;
 use crate::publisher::{Sink, StartError};
 use crate::stats::{self, Stats};
+pub use settings::check_option;
 use traces::TraceRing;
 use worker::Worker;
 

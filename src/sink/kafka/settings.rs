@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::KafkaError;
 
 use crate::config::KafkaConfig;
 
@@ -26,6 +27,18 @@ pub(crate) fn common(bootstrap: &str, client_id: &str) -> ClientConfig {
     #[cfg(feature = "tls")]
     config.set("ssl.ca.location", "probe");
     config
+}
+
+/// Whether the client, as it was built, knows the option and takes the value.
+///
+/// # Errors
+/// What it says. The value itself may be a secret, and is not repeated beside that.
+pub fn check_option(name: &str, value: &str) -> Result<(), String> {
+    match ClientConfig::new().set(name, value).create_native_config() {
+        Ok(_) => Ok(()),
+        Err(KafkaError::ClientConfig(_, why, ..)) => Err(why),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// The operator's options on top.
