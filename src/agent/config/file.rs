@@ -1,11 +1,16 @@
 //! The layer of `--config FILE`: TOML, unknown keys refused.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use super::error::ConfigError;
 use super::key::{Key, Kind};
 use super::keys::KEYS;
 use super::raw::Raw;
+
+/// A hundred times what all keys take; more is another file, or none at all (`/dev/zero`).
+const MOST_BYTES: u64 = 1 << 20;
 
 /// Reads `path` into the values it sets, in the table's order, adding to `errors` everything that is wrong.
 pub(super) fn read(path: &Path, errors: &mut Vec<ConfigError>) -> Vec<(&'static Key, Raw)> {
@@ -20,7 +25,7 @@ pub(super) fn read(path: &Path, errors: &mut Vec<ConfigError>) -> Vec<(&'static 
             accepted: accepted.to_owned(),
         });
     };
-    let text = match std::fs::read_to_string(path) {
+    let text = match text(path) {
         Ok(text) => text,
         Err(why) => {
             fail("config", format!("can't be read: {why}"), "the path of a TOML file");
@@ -51,6 +56,15 @@ pub(super) fn read(path: &Path, errors: &mut Vec<ConfigError>) -> Vec<(&'static 
     let rank = |key: &Key| KEYS.iter().position(|k| std::ptr::eq(k, key));
     values.sort_by_key(|(key, _)| rank(key));
     values
+}
+
+fn text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(MOST_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MOST_BYTES {
+        return Err(io::Error::other(format!("more than {MOST_BYTES} bytes")));
+    }
+    Ok(text)
 }
 
 struct Walk<'a> {

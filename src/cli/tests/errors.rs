@@ -248,6 +248,7 @@ fn the_file_itself_may_be_wrong() {
             window,
         ],
     );
+    refuses(&check("/dev/zero"), &[&["config", "/dev/zero", "bytes"], window]);
     let ran = run(&["config", "check"], &[("DT_CONFIG", missing.to_str().unwrap())]);
     refuses(&ran, &[&["none.toml"]]);
 }
