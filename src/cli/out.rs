@@ -51,6 +51,9 @@ pub(crate) fn configuration(inputs: &Inputs) -> Result<Loaded, ExitCode> {
         Err(wrong) => {
             warn(&wrong.warnings);
             wrong.errors.iter().for_each(|error| say(&format!("error: {error}")));
+            if let Some(Err(error)) = wrong.peers.as_deref().map(dt_membership::file::check) {
+                say(&format!("error: {error}"));
+            }
             Err(ExitCode::from(USAGE))
         }
     }

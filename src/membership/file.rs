@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use crate::handle::{Desired, Handle, Status};
-use crate::member::{Registration, View, own_entry};
+use crate::member::{Member, Registration, View, own_entry};
 use crate::peers::{FileError, MAX_FILE_BYTES, parse};
 use crate::stats::Counters;
 
@@ -30,6 +30,15 @@ pub fn read(path: &Path, own: &Registration) -> Result<View, FileError> {
         generation: 1,
         ..view(path, &text, own)?
     })
+}
+
+/// Whether the peers file at `path` is good, whoever reads it.
+///
+/// # Errors
+/// As [`read`].
+pub fn check(path: &Path) -> Result<(), FileError> {
+    let (text, _) = load(path)?;
+    listed(path, &text).map(drop)
 }
 
 /// Starts to follow the peers file at `path`, inside a Tokio runtime. Later versions of the file that are wrong, or its
@@ -261,12 +270,15 @@ fn load(path: &Path) -> Result<(String, Fingerprint), FileError> {
     Ok((text, Fingerprint::of(&metadata)))
 }
 
-fn view(path: &Path, text: &str, own: &Registration) -> Result<View, FileError> {
-    let members = parse(text).map_err(|faults| FileError::Content {
+fn listed(path: &Path, text: &str) -> Result<Vec<Member>, FileError> {
+    parse(text).map_err(|faults| FileError::Content {
         path: path.to_owned(),
         faults,
-    })?;
-    let mut members: Vec<_> = members
+    })
+}
+
+fn view(path: &Path, text: &str, own: &Registration) -> Result<View, FileError> {
+    let mut members: Vec<_> = listed(path, text)?
         .into_iter()
         .filter(|member| !own_entry(own, member))
         .map(Arc::new)

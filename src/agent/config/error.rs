@@ -1,6 +1,7 @@
 //! What is wrong with a configuration, all of it at once.
 
 use std::fmt;
+use std::path::PathBuf;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub struct ConfigErrors {
     pub errors: Vec<ConfigError>,
     /// As in a configuration without errors.
     pub warnings: Vec<String>,
+    /// The peers file, where there would be one: what is wrong in it is to be said with the rest.
+    pub peers: Option<PathBuf>,
 }
 
 impl fmt::Display for ConfigErrors {

@@ -114,6 +114,7 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, ConfigErrors> {
         return Err(ConfigErrors {
             errors: layers.errors,
             warnings: layers.warnings,
+            peers: layers.draft.peers.filter(|_| layers.draft.file_membership),
         });
     }
     Ok(Loaded {

@@ -275,6 +275,17 @@ fn file_membership_needs_a_good_peers_file() {
     let ran = run(&["config", "check", "--peers", bad.to_str().unwrap()], &[]);
     assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""));
     assert!(ran.err.contains("bad.toml"), "{ran:?}");
+    // With everything else that is wrong, by every command that needs the configuration.
+    for command in [&["config", "check"][..], &["config", "show"], &["agent"]] {
+        let ran = run(
+            &[command, &["--peers", bad.to_str().unwrap(), "--window", "7s"]].concat(),
+            &[],
+        );
+        refuses(&ran, &[&["window = \"7s\""], &["bad.toml"]]);
+    }
+    let ignored = ["--peers", bad.to_str().unwrap(), "--membership", "zookeeper"];
+    let ran = run(&[&["config", "check", "--window", "7s"][..], &ignored].concat(), &[]);
+    refuses(&ran, &[&["window"]]);
 }
 
 #[test]
