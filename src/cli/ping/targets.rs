@@ -121,10 +121,13 @@ pub(crate) fn parse(text: &str, tcp: bool, port: Option<u16>) -> Result<Target, 
     Target::new(text, host, port).ok_or_else(|| bad("too long"))
 }
 
+/// So many faults of a file are told one by one: of a file that is none of targets, every line is one.
+const MOST_FAULTS: usize = 100;
+
 /// Reads targets from a file (`-` is standard input), one a line; what follows `#` is a comment.
 ///
 /// # Errors
-/// Every fault of the file at once, a line each.
+/// The faults of the file at once, a line each: the first [`MOST_FAULTS`], and how many more there are.
 pub(crate) fn read_file(path: &Path, tcp: bool, port: Option<u16>) -> Result<Vec<Target>, Vec<String>> {
     let open: std::io::Result<Box<dyn Read>> = if path.as_os_str() == "-" {
         Ok(Box::new(std::io::stdin()))
@@ -137,23 +140,31 @@ pub(crate) fn read_file(path: &Path, tcp: bool, port: Option<u16>) -> Result<Vec
 
 fn read_lines(mut from: impl BufRead, name: &str, tcp: bool, port: Option<u16>) -> Result<Vec<Target>, Vec<String>> {
     let (mut targets, mut errors, mut line, mut number) = (Vec::new(), Vec::new(), Vec::new(), 0_u64);
+    let mut untold = 0_u64;
+    let mut fault = |number: u64, why: &dyn Display| {
+        if errors.len() < MOST_FAULTS {
+            errors.push(format!("{name}:{number}: {why}"));
+        } else {
+            untold += 1;
+        }
+    };
     loop {
         line.clear();
         number += 1;
         match from.by_ref().take(LONGEST_LINE as u64 + 1).read_until(b'\n', &mut line) {
             Ok(0) => break,
             Ok(read) if read > LONGEST_LINE => {
-                errors.push(format!("{name}:{number}: longer than {LONGEST_LINE} bytes"));
+                fault(number, &format!("longer than {LONGEST_LINE} bytes"));
                 break;
             }
             Ok(_) => {}
             Err(e) => {
-                errors.push(format!("{name}:{number}: can't be read: {e}"));
+                fault(number, &format!("can't be read: {e}"));
                 break;
             }
         }
         let Ok(text) = std::str::from_utf8(&line) else {
-            errors.push(format!("{name}:{number}: not UTF-8"));
+            fault(number, &"not UTF-8");
             continue;
         };
         let text = text.split('#').next().unwrap_or_default().trim();
@@ -162,8 +173,11 @@ fn read_lines(mut from: impl BufRead, name: &str, tcp: bool, port: Option<u16>) 
         }
         match parse(text, tcp, port) {
             Ok(target) => targets.push(target),
-            Err(why) => errors.push(format!("{name}:{number}: {why}")),
+            Err(why) => fault(number, &why),
         }
+    }
+    if untold > 0 {
+        errors.push(format!("{name}: {untold} more lines with faults"));
     }
     if errors.is_empty() { Ok(targets) } else { Err(errors) }
 }
@@ -260,6 +274,9 @@ mod tests {
         let bad = read_lines("a:0\nok\n\u{1}\n".as_bytes(), "f", true, Some(1)).expect_err("bad");
         assert_eq!(bad.len(), 2);
         assert!(bad[0].starts_with("f:1: ") && bad[1].starts_with("f:3: "), "{bad:?}");
+        let all_bad = read_lines("a b\n".repeat(5000).as_bytes(), "f", false, None).expect_err("bad");
+        assert_eq!(all_bad.len(), MOST_FAULTS + 1);
+        assert_eq!(all_bad[MOST_FAULTS], "f: 4900 more lines with faults");
         let long = "x".repeat(LONGEST_LINE + 1);
         assert!(read_lines(long.as_bytes(), "f", false, None).expect_err("long")[0].contains("longer"));
     }
