@@ -220,6 +220,18 @@ fn without_a_broker_it_waits_and_still_ends_when_told() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_missing_is_named_and_waited_for() {
+    let kafka = Kafka::shared();
+    let mut records = Records::start(&["--topic", "later", "--bootstrap", kafka.bootstrap()], &[]);
+    while !records.errors.recv_timeout(DEADLINE).unwrap().contains("later") {}
+    let topic = Topic::create(&kafka, "later").await;
+    topic.send(0, None, Some(record(1).as_bytes())).await;
+    assert_eq!(records.line(), expected(1));
+    let (status, _, err) = records.end(Signal::SIGTERM);
+    assert_eq!(status.code(), Some(0), "{err}");
+}
+
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
     let kafka = Kafka::shared();

@@ -165,9 +165,8 @@ impl Work {
         while !self.stop.load(Relaxed) {
             if look_up <= Instant::now() {
                 if let Err(error) = self.assignment.refresh(&self.consumer) {
-                    self.consumer
-                        .context()
-                        .complain(&error, "looking up the partitions to read");
+                    let reason = format!("looking up the partitions of {}", self.assignment.topic);
+                    self.consumer.context().complain(&error, &reason);
                 }
                 let pause = if self.assignment.known.is_empty() {
                     LOOK_UP_FIRST
@@ -242,7 +241,7 @@ impl Assignment {
                     self.known.clear();
                     consumer.unassign()?;
                 }
-                return Ok(());
+                return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition));
             }
             Some(code) => return Err(KafkaError::MetadataFetch(code)),
         }
