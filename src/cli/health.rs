@@ -25,7 +25,7 @@ pub(crate) struct Health {
     #[command(flatten)]
     settings: Settings<Http>,
     /// Ask /readyz (registered, each peer's first probe decided) in place of /livez (the probe thread turns)
-    #[arg(long)]
+    #[arg(long, env = "DT_HEALTH_READY", hide_env_values = true)]
     ready: bool,
     /// How long the answer may take, up to 1m
     #[arg(long, value_name = "DURATION", default_value = "4s", env = "DT_HEALTH_TIMEOUT", hide_env_values = true, value_parser = patience)]

@@ -68,7 +68,7 @@ pub(super) fn node(text: &str) -> Result<String, String> {
     }
 }
 
-/// A place others can reach: the port must not be 0.
+/// A place others can reach: one host's address, and a port that isn't 0.
 pub(super) fn reachable(text: &str) -> Result<HostPort, String> {
     let place = HostPort::parse(text)?;
     if place.port == 0 {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use clap::Args;
 use dt_agent::Agent;
+use dt_agent::config::{Flag, Inputs, load};
 use dt_collect::{Matrix, MatrixConfig, api, terminal};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -35,24 +36,54 @@ const WORST: usize = 5;
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
     /// Where the page is served; loopback only
-    #[arg(long, value_name = "HOST:PORT", env = "DT_DEMO_HTTP", default_value = "127.0.0.1:8080", value_parser = loopback)]
+    #[arg(long, value_name = "HOST:PORT", env = "DT_DEMO_HTTP", hide_env_values = true, default_value = "127.0.0.1:8080", value_parser = loopback)]
     http: SocketAddr,
 
     /// Let the agents find one another through these ZooKeeper servers instead of a file
-    #[arg(long, value_name = "SERVERS")]
+    #[arg(long, env = "DT_DEMO_ZOOKEEPER", hide_env_values = true, value_name = "SERVERS", value_parser = value_of("zookeeper.servers"))]
     zookeeper: Option<String>,
 
     /// Publish to these Kafka brokers as well
-    #[arg(long, value_name = "BROKERS")]
+    #[arg(long, env = "DT_DEMO_KAFKA", hide_env_values = true, value_name = "BROKERS", value_parser = value_of("kafka.bootstrap"))]
     kafka: Option<String>,
 
     /// What is logged
-    #[arg(long, value_name = "LEVEL", default_value = "error")]
+    #[arg(
+        long,
+        env = "DT_DEMO_LOG_LEVEL",
+        hide_env_values = true,
+        value_name = "LEVEL",
+        default_value = "error"
+    , value_parser = value_of("log.level"))]
     log_level: String,
 
     /// Kernel features to do without (for tests)
     #[arg(long, value_name = "LIST", env = "DT_KERNEL_OFF", default_value = "", hide = true)]
     kernel_off: String,
+}
+
+/// What the agent takes as the value of its key.
+fn value_of(path: &'static str) -> impl Fn(&str) -> Result<String, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let flag = Flag {
+            path,
+            name: path.to_owned(),
+            values: vec![text.to_owned()],
+        };
+        let inputs = Inputs {
+            flags: vec![flag],
+            host_name: Some("demo".to_owned()),
+            ..Inputs::default()
+        };
+        match load(&inputs) {
+            Ok(_) => Ok(text.to_owned()),
+            Err(wrong) => Err(wrong
+                .errors
+                .first()
+                .map(|error| format!("{}; accepted: {}", error.reason, error.accepted))
+                .unwrap_or_default()),
+        }
+    }
 }
 
 fn loopback(text: &str) -> Result<SocketAddr, String> {

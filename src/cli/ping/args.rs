@@ -49,68 +49,81 @@ pub(crate) struct Args {
     pub(crate) targets: Vec<String>,
 
     /// What the probes are: ICMP echo, or TCP SYN to SYN-ACK
-    #[arg(long, value_enum, default_value_t = Proto::Icmp)]
+    #[arg(long, env = "DT_PING_PROTO", hide_env_values = true, value_enum, default_value_t = Proto::Icmp)]
     pub(crate) proto: Proto,
 
     /// How TCP is probed [default: syn where raw sockets are permitted, else connect]
-    #[arg(long, value_enum)]
+    #[arg(long, env = "DT_PING_METHOD", hide_env_values = true, value_enum)]
     pub(crate) method: Option<Method>,
 
     /// Port of the TCP targets that name none, 1 to 65535
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, env = "DT_PING_PORT_NUMBER", hide_env_values = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) port: Option<u16>,
 
     /// Probes per target
-    #[arg(short = 'c', long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_PROBES)))]
+    #[arg(short = 'c', long, env = "DT_PING_COUNT", hide_env_values = true, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_PROBES)))]
     pub(crate) count: u32,
 
     /// Time between two probes of one target; 0 is as fast as --rate permits
-    #[arg(short = 'i', long, value_name = "DURATION", default_value = "1s", value_parser = period)]
+    #[arg(short = 'i', long, env = "DT_PING_INTERVAL", hide_env_values = true, value_name = "DURATION", default_value = "1s", value_parser = period)]
     pub(crate) interval: Duration,
 
     /// How long an answer may take, 1ms to 60s
-    #[arg(short = 't', long, value_name = "DURATION", default_value = "1s", value_parser = period)]
+    #[arg(short = 't', long, env = "DT_PING_TIMEOUT", hide_env_values = true, value_name = "DURATION", default_value = "1s", value_parser = period)]
     pub(crate) timeout: Duration,
 
     /// Most probes per second, over all targets
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, env = "DT_PING_RATE", hide_env_values = true, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rate: u32,
 
     /// File of targets, one a line, # begins a comment; - is standard input
-    #[arg(short = 'f', long, value_name = "FILE")]
+    #[arg(short = 'f', long, env = "DT_PING_FILE", hide_env_values = true, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
 
     /// Source ports that TCP SYN probes take in turn, 1 to 1024
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, env = "DT_PING_SOURCE_PORTS", hide_env_values = true, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) source_ports: u16,
 
     /// Payload of an ICMP echo request in bytes, 16 to 1452
-    #[arg(short = 's', long, value_name = "BYTES", default_value_t = 56, value_parser = clap::value_parser!(u16).range(16..=1452))]
+    #[arg(short = 's', long, env = "DT_PING_SIZE", hide_env_values = true, value_name = "BYTES", default_value_t = 56, value_parser = clap::value_parser!(u16).range(16..=1452))]
     pub(crate) size: u16,
 
     /// Use IPv4 addresses of names only
-    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    #[arg(
+        short = '4',
+        long,
+        env = "DT_PING_IPV4",
+        hide_env_values = true,
+        conflicts_with = "ipv6"
+    )]
     pub(crate) ipv4: bool,
 
     /// Use IPv6 addresses of names only
-    #[arg(short = '6', long)]
+    #[arg(short = '6', long, env = "DT_PING_IPV6", hide_env_values = true)]
     pub(crate) ipv6: bool,
 
     /// Whether the network card's time stamps are used, off, use or configure: not at all, where it gives them already, or
     /// with the card being set to give them, which lasts
-    #[arg(long, value_name = "WHETHER", default_value_t = CardStamps::Use)]
+    #[arg(long, env = "DT_PING_HARDWARE_TIMESTAMPS", hide_env_values = true, value_name = "WHETHER", default_value_t = CardStamps::Use)]
     pub(crate) hardware_timestamps: CardStamps,
 
     /// Real-time priority (SCHED_FIFO) of the thread that probes, 0 (none) to 49; needs CAP_SYS_NICE
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=i64::from(HIGHEST_PRIORITY)))]
+    #[arg(long, env = "DT_PING_REALTIME_PRIORITY", hide_env_values = true, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=i64::from(HIGHEST_PRIORITY)))]
     pub(crate) realtime_priority: u8,
 
     /// Processors that the thread that probes may run on, as in 0-3,8 [default: all]
-    #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        env = "DT_PING_CPUS",
+        hide_env_values = true,
+        value_name = "LIST",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub(crate) cpus: CpuList,
 
     /// One JSON object a line for each target, then {"summary": ...}
-    #[arg(long)]
+    #[arg(long, env = "DT_PING_JSON", hide_env_values = true)]
     pub(crate) json: bool,
 
     /// Kernel features to do without (for tests)

@@ -41,6 +41,53 @@ fn the_help_of_each_command_names_every_flag_its_default_and_its_variable() {
 }
 
 #[test]
+fn every_option_of_every_command_names_its_variable() {
+    for command in [
+        &["agent"][..],
+        &["config", "check"],
+        &["config", "show"],
+        &["demo"],
+        &["drain"],
+        &["health"],
+        &["ping"],
+        &["plan"],
+        &["records"],
+    ] {
+        let ran = run(&[command, &["--help"]].concat(), &[]);
+        let mut options: Vec<String> = Vec::new();
+        for line in ran.out.lines() {
+            // Descriptions stand further in.
+            let name = line.trim_start();
+            if name.starts_with('-') && line.len() - name.len() < 8 {
+                options.push(name.to_owned());
+            } else if let Some(option) = options.last_mut() {
+                option.push(' ');
+                option.push_str(name);
+            }
+        }
+        assert!(options.len() > 1, "{command:?}: {}", ran.out);
+        for option in options.iter().filter(|option| !option.contains("--help")) {
+            assert!(option.contains("[env: DT_"), "{command:?}: {option}");
+        }
+    }
+}
+
+#[test]
+fn the_options_of_commands_are_read_from_their_variables() {
+    for (arguments, variable, value, named) in [
+        (&["ping", "127.0.0.1"][..], "DT_PING_COUNT", "0", "--count"),
+        (&["ping", "127.0.0.1"], "DT_PING_FILE", "/no/such/file", "/no/such/file"),
+        (&["demo"], "DT_DEMO_ZOOKEEPER", "a:x", "--zookeeper"),
+        (&["demo"], "DT_DEMO_KAFKA", "a:0", "--kafka"),
+        (&["demo"], "DT_DEMO_LOG_LEVEL", "loud", "--log-level"),
+    ] {
+        let ran = run(arguments, &[(variable, value)]);
+        assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{variable}: {ran:?}");
+        assert!(ran.err.contains(named), "{variable}: {ran:?}");
+    }
+}
+
+#[test]
 fn names_follow_from_the_path_and_no_two_are_alike() {
     let mut seen = std::collections::BTreeSet::new();
     for key in KEYS {
