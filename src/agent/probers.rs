@@ -82,23 +82,12 @@ impl Probers {
                 Err(problem) => problems.push(left_out(kind, &problem)),
             }
         }
-        let grpc = config.grpc.map(|timing| {
-            let method = Method::PingNode;
+        if config.grpc.is_some() {
             kinds[ProbeKind::Grpc as usize] = Some(Kind {
-                method,
+                method: Method::PingNode,
                 clocks: (Clock::User, Clock::User),
             });
-            let prober = ProberConfig {
-                timeout: timing.timeout,
-                period: timing.interval,
-                seed,
-                // As many pings of a peer may be under way as fall due within the time-out.
-                max_overlap: overlap(timing),
-                max_connections: config.max_peers.max(ProberConfig::default().max_connections),
-                ..ProberConfig::default()
-            };
-            Prober::start(prober, pings)
-        });
+        }
         if kinds.iter().all(Option::is_none) {
             return Err(ProbeError::Nothing(problems));
         }
@@ -113,6 +102,19 @@ impl Probers {
             let priority = thread.granted().realtime_priority;
             tracing::info!(priority, "the probe thread has real-time priority");
         }
+        let grpc = config.grpc.map(|timing| {
+            let prober = ProberConfig {
+                timeout: timing.timeout,
+                period: timing.interval,
+                seed,
+                // As many pings of a peer may be under way as fall due within the time-out.
+                max_overlap: overlap(timing),
+                max_connections: config.max_peers.max(ProberConfig::default().max_connections),
+                suspends: Arc::clone(&thread.stats().suspends),
+                ..ProberConfig::default()
+            };
+            Prober::start(prober, pings)
+        });
         Ok(Probers {
             kinds,
             thread,

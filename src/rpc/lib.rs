@@ -15,6 +15,7 @@ mod peer;
 mod ping;
 mod prober;
 mod server;
+mod wait;
 
 pub use bind::{BindError, bind};
 pub use peer::GrpcTarget;

@@ -1,17 +1,18 @@
 //! One ping from its due time to its fate: find or make the connection, call, time out, watch for a late answer.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use dt_probe::{Clock, Fate, Sample, What};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use crate::call::{CallError, ping_node};
 use crate::connection::{Connection, dial};
 use crate::peer::Peer;
 use crate::prober::Shared;
+use crate::wait::{Waited, until};
 
 /// A call that was not answered in time; it resolves when an answer comes after all.
 type LateCall = Pin<Box<dyn Future<Output = Result<u64, CallError>> + Send>>;
@@ -40,10 +41,18 @@ pub(crate) async fn run(shared: Arc<Shared>, peer: Arc<Peer>) {
 
 /// `None` where the ping was given up: the connections end with the prober, and a call may learn of that first.
 async fn decide_and_tell(shared: &Arc<Shared>, peer: &Arc<Peer>) -> Option<Option<LateCall>> {
+    let suspends = || shared.config.suspends.load(Relaxed);
+    let before = suspends();
     let (what, late) = decide(shared, peer).await;
     if matches!(what, What::Failed(_)) && shared.cancel.is_cancelled() {
         return None;
     }
+    // What came of a ping that this host slept through says nothing: the clock stood still, the connection timed out.
+    let (what, late) = if suspends() == before {
+        (what, late)
+    } else {
+        (What::Skipped(1), None)
+    };
     shared.tell(peer.id, what).await;
     Some(late)
 }
@@ -53,23 +62,25 @@ async fn decide(shared: &Arc<Shared>, peer: &Arc<Peer>) -> (What, Option<LateCal
     // A connection may turn out to be gone just as it is used; the ping hasn't left then, and one fresh dial is due.
     for _ in 0..2 {
         let queued = AtomicBool::new(false);
-        let connection = match timeout_at(deadline, connect(shared, peer, &queued)).await {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(fate)) => return (What::Failed(fate), None),
+        let connection = match until(deadline, &mut pin!(connect(shared, peer, &queued))).await {
+            Waited::Done(Ok(connection)) => connection,
+            Waited::Done(Err(fate)) => return (What::Failed(fate), None),
+            Waited::Untold => return (What::Skipped(1), None),
             // Whoever waited to dial the whole time has not probed anything, and that is this host's doing.
-            Err(_) if queued.into_inner() => return (What::Skipped(1), None),
-            Err(_) => return (What::Failed(Fate::Lost), None),
+            Waited::Silent if queued.load(Relaxed) => return (What::Skipped(1), None),
+            Waited::Silent => return (What::Failed(Fate::Lost), None),
         };
         let mut call: LateCall = Box::pin({
             let (peer, timeout) = (Arc::clone(peer), shared.config.timeout);
             async move { ping_node(connection, &peer.outgoing, timeout).await }
         });
-        match timeout_at(deadline, &mut call).await {
-            Ok(Ok(rtt_ns)) => return (What::Received(sample(rtt_ns)), None),
-            Ok(Err(CallError::Failed(fate))) => return (What::Failed(fate), None),
+        match until(deadline, &mut call).await {
+            Waited::Done(Ok(rtt_ns)) => return (What::Received(sample(rtt_ns)), None),
+            Waited::Done(Err(CallError::Failed(fate))) => return (What::Failed(fate), None),
             // The next round finds the connection ended and dials.
-            Ok(Err(CallError::NotSent)) => {}
-            Err(_) => return (What::Failed(Fate::Lost), Some(call)),
+            Waited::Done(Err(CallError::NotSent)) => {}
+            Waited::Untold => return (What::Skipped(1), None),
+            Waited::Silent => return (What::Failed(Fate::Lost), Some(call)),
         }
     }
     // The peer closes each connection as soon as it stands.

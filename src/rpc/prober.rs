@@ -3,8 +3,8 @@
 //! One task keeps the schedule; a ping in flight is one light task; an idle peer costs its connection and no timer.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ pub struct ProberConfig {
     pub max_dials: usize,
     /// Pings of one target in flight at once; one more is skipped. Default 4.
     pub max_overlap: u32,
+    /// Counts the suspends of this host, whoever notices them. Default: a count of its own, always 0.
+    pub suspends: Arc<AtomicU64>,
 }
 
 impl Default for ProberConfig {
@@ -48,6 +50,7 @@ impl Default for ProberConfig {
             max_connections: 1024,
             max_dials: 1024,
             max_overlap: 4,
+            suspends: Arc::default(),
         }
     }
 }

@@ -5,18 +5,15 @@ use distributed_trace_tests::capture::Capture;
 use distributed_trace_tests::error::{LabError, Result};
 use distributed_trace_tests::forward::forward;
 use distributed_trace_tests::namespaces::{Lan, Pair};
-use distributed_trace_tests::ping::{Ping, Rights, expect_counts};
+use distributed_trace_tests::ping::{Ping, Rights, expect_counts, number};
 use distributed_trace_tests::process::wait_for;
 use distributed_trace_tests::tap::Tap;
-use distributed_trace_tests::wire::{Seen, finish_checksum, see};
+use distributed_trace_tests::wire::{HEADERS, Seen, reply_with, seal, see};
 use distributed_trace_tests::znodes::Znodes;
 use distributed_trace_tests::zookeeper::ZooKeeper;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-/// Bytes of the Ethernet and the IPv4 header.
-const HEADERS: usize = 34;
 
 /// Frames made of a captured answer that must not be taken for one: bits flipped at every place, cut short everywhere.
 fn forgeries(answer: &[u8]) -> Vec<Vec<u8>> {
@@ -36,30 +33,6 @@ fn forgeries(answer: &[u8]) -> Vec<Vec<u8>> {
         forged.push(frame);
     }
     forged
-}
-
-/// Puts right what the receiving kernel checks, so that a forgery reaches the program: IPv4's and ICMP's checksums.
-fn seal(frame: &mut [u8]) {
-    fn sum(bytes: &[u8]) -> u16 {
-        let words = bytes
-            .chunks(2)
-            .map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |low| u32::from(*low)));
-        let mut sum: u32 = words.sum();
-        while sum > 0xffff {
-            sum = (sum & 0xffff) + (sum >> 16);
-        }
-        !(sum as u16)
-    }
-    frame[24..26].fill(0);
-    let header = sum(&frame[14..HEADERS]);
-    frame[24..26].copy_from_slice(&header.to_be_bytes());
-    if frame[23] == 1 && frame.len() >= HEADERS + 4 {
-        frame[36..38].fill(0);
-        let icmp = sum(&frame[HEADERS..]);
-        frame[36..38].copy_from_slice(&icmp.to_be_bytes());
-    } else {
-        finish_checksum(frame);
-    }
 }
 
 /// Answers of `b` are changed into forgeries of themselves while `a` probes; the true ones are dropped on the way out.
@@ -171,6 +144,60 @@ fn forged_and_truncated_syn_acks_are_not_believed() -> Result {
             honest,
         )?;
     }
+    Ok(())
+}
+
+/// So many of each kind for each probe.
+const TIMES: usize = 10;
+
+#[test]
+fn a_flood_of_foreign_and_forged_replies_loses_us_nothing() -> Result {
+    const COUNT: u64 = 2_000;
+    let pair = Pair::new()?;
+    let mut watching = Tap::open(&pair.b, "eth0")?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let flood = std::thread::spawn({
+        let stop = Arc::clone(&stop);
+        move || -> Result<usize> {
+            let mut sent = 0;
+            while !stop.load(Ordering::Acquire) {
+                let Some(frame) = watching.receive()? else { continue };
+                let request = frame.bytes;
+                if frame.outgoing || !matches!(see(&request), Some(Seen::Request(_))) {
+                    continue;
+                }
+                for n in 0..TIMES {
+                    // Somebody else's reply; one to our identifier with another payload; and one that only its cookie
+                    // tells from the true one, which no filter can.
+                    let foreign = reply_with(&request, |icmp| icmp[4] ^= 0x55);
+                    let misdirected = reply_with(&request, |icmp| icmp[8..].fill(n as u8));
+                    let forged = reply_with(&request, |icmp| icmp[16..24].fill(n as u8));
+                    for frame in [foreign, misdirected, forged] {
+                        watching.send(&frame)?;
+                        sent += 1;
+                    }
+                }
+            }
+            Ok(sent)
+        }
+    });
+    let report = Ping::new(&pair.a, Rights::All)?
+        .args(&format!("-c {COUNT} -i 1ms -t 2s 10.9.0.2"))
+        .report();
+    stop.store(true, Ordering::Release);
+    let sent = flood.join().map_err(|_| LabError::new("the flood panicked"))??;
+    let report = report?;
+    assert!(sent >= 3 * TIMES * (COUNT as usize - 1), "{sent} frames");
+    expect_counts(&report.targets[0], &[("received", COUNT)])?;
+    for nothing in ["skipped", "timestamps.fallbacks"] {
+        assert_eq!(
+            number(&report.targets[0], nothing)?,
+            0,
+            "{nothing}: {}",
+            report.targets[0]
+        );
+    }
+    assert_eq!(number(&report.summary, "receive_drops")?, 0, "{}", report.summary);
     Ok(())
 }
 

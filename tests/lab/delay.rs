@@ -25,7 +25,7 @@ pub struct DelayedPair {
     there: Arc<Direction>,
     back: Arc<Direction>,
     stop: Arc<AtomicBool>,
-    _middle: Namespace,
+    middle: Namespace,
 }
 
 impl DelayedPair {
@@ -51,7 +51,7 @@ impl DelayedPair {
             there,
             back,
             stop,
-            _middle: middle,
+            middle,
         };
         pair.set_delay(delay);
         Ok(pair)
@@ -62,6 +62,14 @@ impl DelayedPair {
         let nanoseconds = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
         self.there.delay_ns.store(nanoseconds, Ordering::Relaxed);
         self.back.delay_ns.store(nanoseconds, Ordering::Relaxed);
+    }
+
+    /// A socket of the middle whose frames reach `a` at once, past the delay, and which sees all of `a`'s.
+    ///
+    /// # Errors
+    /// As [`Tap::open`].
+    pub fn beside_a(&self) -> Result<Tap> {
+        Tap::open(&self.middle, "left")
     }
 
     /// From now on each frame from `b` to `a` arrives `copies` times more than it was sent.

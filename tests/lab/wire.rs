@@ -159,3 +159,44 @@ pub fn finish_checksum(frame: &mut [u8]) {
     };
     tcp.set_checksum(sum);
 }
+
+/// Bytes of the Ethernet and the IPv4 header.
+pub const HEADERS: usize = 34;
+
+/// Puts right what the receiving kernel checks, so that a forgery reaches the program: IPv4's and ICMP's checksums.
+pub fn seal(frame: &mut [u8]) {
+    fn sum(bytes: &[u8]) -> u16 {
+        let words = bytes
+            .chunks(2)
+            .map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |low| u32::from(*low)));
+        let mut sum: u32 = words.sum();
+        while sum > 0xffff {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        !(sum as u16)
+    }
+    frame[24..26].fill(0);
+    let header = sum(&frame[14..HEADERS]);
+    frame[24..26].copy_from_slice(&header.to_be_bytes());
+    if frame[23] == 1 && frame.len() >= HEADERS + 4 {
+        frame[36..38].fill(0);
+        let icmp = sum(&frame[HEADERS..]);
+        frame[36..38].copy_from_slice(&icmp.to_be_bytes());
+    } else {
+        finish_checksum(frame);
+    }
+}
+
+/// An echo reply to `request` with another identifier or payload than it asks for.
+#[must_use]
+pub fn reply_with(request: &[u8], change: impl FnOnce(&mut [u8])) -> Vec<u8> {
+    let mut reply = request.to_vec();
+    reply[..6].copy_from_slice(&request[6..12]);
+    reply[6..12].copy_from_slice(&request[..6]);
+    reply[26..30].copy_from_slice(&request[30..34]);
+    reply[30..34].copy_from_slice(&request[26..30]);
+    reply[HEADERS] = 0;
+    change(&mut reply[HEADERS..]);
+    seal(&mut reply);
+    reply
+}

@@ -1,5 +1,6 @@
 //! What the probe thread tells about itself: plain counters, written by it alone, read by anybody at any time.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use dt_probe::{LaneStats, Mono, ProbeKind};
@@ -63,7 +64,7 @@ pub struct Stats {
     /// Steps of the wall clock that were noticed.
     pub clock_steps: AtomicU64,
     /// Suspends of this host that were noticed.
-    pub suspends: AtomicU64,
+    pub suspends: Arc<AtomicU64>,
     /// The thread's real-time priority; 0 for an ordinary thread.
     pub realtime_priority: AtomicU64,
     /// How many processors it may run on.
@@ -92,7 +93,7 @@ impl Stats {
             lateness_sum: AtomicU64::new(0),
             abandoned: AtomicU64::new(0),
             clock_steps: AtomicU64::new(0),
-            suspends: AtomicU64::new(0),
+            suspends: Arc::default(),
             realtime_priority: AtomicU64::new(0),
             cpus: AtomicU64::new(0),
         }

@@ -191,6 +191,85 @@ async fn an_answer_after_the_time_out_is_lost_and_then_late() {
     probe.until(What::Late).await;
 }
 
+/// The peer of a test that stops its own runtime: it runs on a thread of its own.
+fn elsewhere(gate: &Arc<Semaphore>) -> SocketAddr {
+    let (tell, told) = std::sync::mpsc::channel();
+    let gate = Arc::clone(gate);
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            tell.send(h2_peer(TRUE, "0", gate).await).unwrap();
+            std::future::pending::<()>().await;
+        });
+    });
+    told.recv().unwrap()
+}
+
+/// What became of four pings that were in flight when this program got no processor for far longer than their time-out.
+async fn after_a_stall(is_answered: bool) -> Vec<What> {
+    let gate = Arc::new(Semaphore::new(0));
+    let mut probe = Probe::of(elsewhere(&gate), config(500, 10));
+    eventually("four pings are in flight", || probe.prober.in_flight() == 4).await;
+    // They were written before the fifth fell due and was skipped.
+    while !matches!(probe.next().await.event.what, What::Skipped(_)) {}
+    probe.prober.set_enabled(false);
+    if is_answered {
+        gate.add_permits(4);
+    }
+    // The runtime's one thread: neither timers nor sockets are looked at meanwhile.
+    std::thread::sleep(Duration::from_millis(1_500));
+    eventually("nothing is in flight", || probe.prober.in_flight() == 0).await;
+    let mut all = Vec::new();
+    while let Ok(event) = probe.events.try_recv() {
+        all.push(event.event.what);
+    }
+    all
+}
+
+#[tokio::test]
+async fn what_was_answered_while_this_host_was_stalled_is_skipped() {
+    let all = after_a_stall(true).await;
+    let skipped: u32 = all
+        .iter()
+        .map(|what| match what {
+            What::Skipped(count) => *count,
+            other => panic!("neither in time nor lost, nor by a clock that stood for it: {other:?}"),
+        })
+        .sum();
+    assert!(skipped >= 4, "{all:?}");
+}
+
+#[tokio::test]
+async fn what_was_silent_while_this_host_was_stalled_is_lost() {
+    let all = after_a_stall(false).await;
+    let lost = all.iter().filter(|what| **what == What::Failed(Fate::Lost)).count();
+    assert_eq!(lost, 4, "{all:?}");
+}
+
+#[tokio::test]
+async fn what_this_host_slept_through_is_skipped() {
+    let gate = Arc::new(Semaphore::new(0));
+    let peer = h2_peer(TRUE, "0", Arc::clone(&gate)).await;
+    let config = config(30_000, 10);
+    let suspends = Arc::clone(&config.suspends);
+    let mut probe = Probe::of(peer, config);
+    eventually("a ping is in flight", || probe.prober.in_flight() == 4).await;
+    probe.prober.set_enabled(false);
+    while probe.events.try_recv().is_ok() {}
+    suspends.fetch_add(1, SeqCst);
+    gate.add_permits(4);
+    for _ in 0..4 {
+        let event = probe.next().await;
+        assert_eq!((event.event.what, event.trace), (What::Skipped(1), None));
+    }
+    gate.add_permits(Semaphore::MAX_PERMITS / 2);
+    probe.prober.set_enabled(true);
+    probe.received().await;
+}
+
 #[tokio::test]
 async fn the_dial_is_not_in_the_time() {
     // The kernel accepts at once, the peer starts HTTP/2 only when the gate opens.
