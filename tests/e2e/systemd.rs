@@ -57,7 +57,7 @@ fn the_unit_measures_with_one_capability_and_ends_in_order() -> Result {
     systemd
         .run(
             "systemd-analyze",
-            &["security", "--offline=true", "--threshold=15", NAME],
+            &["security", "--offline=true", "--threshold=16", NAME],
         )?
         .expect_code(0)?;
 
@@ -164,5 +164,34 @@ fn a_stuck_agent_is_restarted_and_a_wrong_configuration_is_not() -> Result {
         systemd.log()
     );
     assert!(agents_log(&systemd)?.contains("a day is not a multiple of it"));
+    Ok(())
+}
+
+#[test]
+fn the_documented_drop_in_allows_real_time_priority() -> Result {
+    let guide = include_str!("../../docs/systemd.md");
+    let blocks = guide
+        .split("```ini\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next());
+    let drop_in = blocks.into_iter().find(|block| block.contains("RestrictRealtime"));
+    let drop_in = drop_in.ok_or_else(|| LabError::new("docs/systemd.md has no drop-in with RestrictRealtime"))?;
+    let agent = format!("{AGENT}\n[probe_thread]\nrealtime_priority = 1\ncpus = \"0\"\n");
+    let granted = |drop_ins: &[(&str, &str)]| -> Result<String> {
+        let systemd = boot(drop_ins, &agent, "")?;
+        systemd.systemctl(&["start", NAME])?;
+        let (_, page) = systemd.namespace().enter(|| get("127.0.0.1:9464", "/metrics"))??;
+        let of_thread = page
+            .lines()
+            .filter(|line| line.starts_with("dt_probe_thread_realtime_priority"));
+        Ok(format!("{}\n{}", of_thread.collect::<String>(), agents_log(&systemd)?))
+    };
+    let without = granted(&[])?;
+    assert!(
+        without.starts_with("dt_probe_thread_realtime_priority 0.0\n"),
+        "{without}"
+    );
+    let with = granted(&[("distributed-trace.service.d/realtime.conf", drop_in)])?;
+    assert!(with.starts_with("dt_probe_thread_realtime_priority 1.0\n"), "{with}");
     Ok(())
 }

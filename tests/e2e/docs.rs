@@ -1,0 +1,270 @@
+//! The documentation against the program: docs/monitoring.md names every metric and every warning, and none that isn't
+//! there; and all links lead somewhere.
+
+use distributed_trace_tests::agent::get;
+use distributed_trace_tests::error::{Context, LabError, Result};
+use distributed_trace_tests::process::{Process, dt};
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const GUIDE: &str = include_str!("../../docs/monitoring.md");
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// All files below `folder` with this ending.
+fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).during(format!("list {}", folder.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(files(&path, ending)?);
+        } else if path.to_string_lossy().ends_with(ending) {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+/// The metrics an agent shows, as PromQL calls them.
+fn shown() -> Result<BTreeSet<String>> {
+    let directory = tempfile::tempdir()?;
+    let peers = directory.path().join("peers.toml");
+    std::fs::write(&peers, "[[peer]]\nnode = \"b\"\naddress = \"127.0.0.2\"\nport = 4000\n")?;
+    let http = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    let mut command = Command::new(dt()?);
+    command
+        .args(["agent", "--node", "a", "--listen", "127.0.0.1:0", "--http", &http])
+        // Nobody listens there: only the metrics of this sink are of interest.
+        .args(["--sink", "kafka", "--kafka-bootstrap", "127.0.0.1:9", "--peers"])
+        .arg(&peers);
+    let mut agent = Process::spawn("dt agent", &mut command)?;
+    let page = agent.wait_for("/metrics", |_| {
+        Ok(get(&http, "/metrics").ok().filter(|(status, _)| *status == 200))
+    })?;
+    agent.terminate()?.expect_code(0)?;
+    let types = page.1.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let names = types.filter_map(|line| match line.split_once(' ')? {
+        (name, "counter") => Some(format!("{name}_total")),
+        (name, _) => Some(name.to_owned()),
+    });
+    Ok(names.collect())
+}
+
+/// The names of metrics in a text: `dt_` and what follows, but not names of crates.
+fn named(text: &str) -> BTreeSet<String> {
+    const CRATES: [&str; 10] = [
+        "dt_agent",
+        "dt_bench",
+        "dt_collect",
+        "dt_kernel",
+        "dt_membership",
+        "dt_probe",
+        "dt_record",
+        "dt_rpc",
+        "dt_sink",
+        "dt_test",
+    ];
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words = text.split(|c: char| !word(c));
+    words
+        .filter(|word| word.starts_with("dt_") && !CRATES.contains(word))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_metric_is_explained_and_no_other() -> Result {
+    let shown = shown()?;
+    assert!(shown.len() > 50, "{shown:?}");
+    let explained = named(GUIDE);
+    let missing: Vec<_> = shown.difference(&explained).collect();
+    assert!(missing.is_empty(), "not in docs/monitoring.md: {missing:?}");
+    // Elsewhere a histogram may be meant by one of its series.
+    let known = |name: &String| {
+        let family = ["_bucket", "_sum", "_count"]
+            .iter()
+            .find_map(|series| name.strip_suffix(series));
+        shown.contains(name) || family.is_some_and(|family| shown.contains(family))
+    };
+    let mut texts = files(&root().join("docs"), ".md")?;
+    texts.push(root().join("README.md"));
+    for path in texts {
+        let unknown: Vec<_> = named(&std::fs::read_to_string(&path)?)
+            .into_iter()
+            .filter(|name| !known(name))
+            .collect();
+        assert!(
+            unknown.is_empty(),
+            "{} names what is no metric: {unknown:?}",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+/// The lines that the table of log lines promises, each as the texts that follow one another in it.
+fn promised() -> Result<Vec<Vec<String>>> {
+    let table = GUIDE.split("## Log lines to act on").nth(1);
+    let table = table.ok_or_else(|| LabError::new("no table of log lines"))?;
+    let rows = table.lines().filter(|line| line.starts_with("| `"));
+    let cells = rows.filter_map(|row| row.split(" | ").next());
+    Ok(cells
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .map(|line| {
+            line.split("...")
+                .map(|part| part.trim().to_owned())
+                .filter(|part| !part.is_empty())
+                .collect()
+        })
+        .collect())
+}
+
+fn holds(text: &str, parts: &[String]) -> bool {
+    let mut rest = text;
+    parts.iter().all(|part| match rest.split_once(part.as_str()) {
+        Some((_, after)) => {
+            rest = after;
+            true
+        }
+        None => false,
+    })
+}
+
+/// A source file without its tests, the line breaks inside of its texts undone.
+fn source(path: &Path) -> Result<String> {
+    let text = std::fs::read_to_string(path)?;
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    let mut lines = Vec::new();
+    let mut goes_on = false;
+    for line in code.lines() {
+        let line = if goes_on { line.trim_start() } else { line };
+        goes_on = line.ends_with('\\');
+        lines.push(format!(
+            "{}{}",
+            line.trim_end_matches('\\'),
+            if goes_on { "" } else { "\n" }
+        ));
+    }
+    Ok(lines.concat())
+}
+
+/// The texts of all warnings and errors in a source.
+fn complaints(source: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for level in ["warn!(", "error!("] {
+        for (at, _) in source.match_indices(level) {
+            let mut texts = Vec::new();
+            let (mut text, mut inside, mut escaped) = (String::new(), false, false);
+            let mut depth = 1;
+            for c in source[at + level.len()..].chars() {
+                match c {
+                    _ if escaped => {
+                        text.push(c);
+                        escaped = false;
+                    }
+                    '\\' if inside => escaped = true,
+                    '"' if inside => {
+                        texts.push(std::mem::take(&mut text));
+                        inside = false;
+                    }
+                    '"' => inside = true,
+                    _ if inside => text.push(c),
+                    '(' => depth += 1,
+                    ')' => depth -= 1,
+                    _ => {}
+                }
+                if depth == 0 {
+                    break;
+                }
+            }
+            found.extend(texts.pop());
+        }
+    }
+    found
+}
+
+#[test]
+fn every_warning_is_explained_and_no_other() -> Result {
+    let promised = promised()?;
+    assert!(promised.len() > 30, "{promised:?}");
+    let ours = |path: &PathBuf| {
+        !path
+            .components()
+            .skip_while(|part| part.as_os_str() != "src")
+            .any(|part| part.as_os_str() == "tests")
+            && !path.to_string_lossy().ends_with("_tests.rs")
+    };
+    let sources: Vec<String> = files(&root().join("src"), ".rs")?
+        .iter()
+        .filter(|path| ours(path))
+        .map(|path| source(path))
+        .collect::<Result<_>>()?;
+    for line in &promised {
+        assert!(
+            sources.iter().any(|source| holds(source, line)),
+            "nowhere in src: {line:?}"
+        );
+    }
+    let mut seen = 0;
+    for complaint in sources.iter().flat_map(|source| complaints(source)) {
+        seen += 1;
+        // Where the text is made elsewhere, the table names it as it is made there.
+        if complaint.starts_with('{') && complaint.ends_with('}') {
+            continue;
+        }
+        assert!(
+            promised.iter().any(|line| holds(&complaint, line)),
+            "not in docs/monitoring.md: {complaint:?}"
+        );
+    }
+    assert!(seen > 30, "{seen}");
+    Ok(())
+}
+
+/// The anchor that a heading has: small letters, digits and dashes for blanks.
+fn anchor(heading: &str) -> String {
+    let kept = heading.to_lowercase();
+    let kept = kept
+        .chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+/// The targets of all links of a page, without those to other sites.
+fn links(page: &str) -> Vec<&str> {
+    let targets = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    targets.filter(|target| !target.contains("://")).collect()
+}
+
+#[test]
+fn every_link_leads_somewhere() -> Result {
+    let mut pages = files(&root().join("docs"), ".md")?;
+    pages.push(root().join("README.md"));
+    let mut seen = 0;
+    for path in pages {
+        let page = std::fs::read_to_string(&path)?;
+        for link in links(&page) {
+            seen += 1;
+            let (file, heading) = link
+                .split_once('#')
+                .map_or((link, None), |(file, heading)| (file, Some(heading)));
+            let target = match file {
+                "" => path.clone(),
+                file => path.parent().unwrap_or(&path).join(file),
+            };
+            assert!(target.exists(), "{}: no {link}", path.display());
+            if let Some(heading) = heading {
+                let text = std::fs::read_to_string(&target)?;
+                let mut headings = text.lines().filter(|line| line.starts_with('#'));
+                let found = headings.any(|line| anchor(line.trim_start_matches('#').trim()) == heading);
+                assert!(found, "{}: no heading {link}", path.display());
+            }
+        }
+    }
+    assert!(seen > 30, "{seen}");
+    Ok(())
+}
