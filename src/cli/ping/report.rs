@@ -64,6 +64,8 @@ struct Line<'a> {
     refused: u64,
     unreachable: u64,
     send_error: u64,
+    /// Probes that this host itself kept from being measured; absent where there are none, as nearly always.
+    #[serde(skip_serializing_if = "is_zero")]
     skipped: u64,
     rtt_ns: Option<Quantiles>,
     host_delay_ns: Option<HostDelay>,
@@ -132,6 +134,10 @@ impl Totals {
         self.cpu_sys_s = usage.system_ns as f64 / 1e9;
         self.max_rss_bytes = usage.max_rss_bytes;
     }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 fn quantiles(rtt: &Distribution) -> Option<Quantiles> {
