@@ -1,4 +1,4 @@
-//! Summaries for this crate's tests.
+//! Summaries for the tests of this crate, those inside of it and those in `tests`.
 
 use std::sync::Arc;
 
@@ -14,9 +14,13 @@ pub(crate) fn origin() -> Arc<Origin> {
 }
 
 pub(crate) fn pair(destination: &str) -> Arc<Pair> {
+    pair_between("a", destination)
+}
+
+pub(crate) fn pair_between(source: &str, destination: &str) -> Arc<Pair> {
     Arc::new(Pair {
         source: Arc::new(Endpoint {
-            node: "a".into(),
+            node: source.into(),
             ..Endpoint::default()
         }),
         source_ip: None,

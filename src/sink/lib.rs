@@ -16,6 +16,7 @@ mod lines;
 mod publisher;
 mod rate_limit;
 mod stats;
+mod thread;
 
 pub use backlog::DEFAULT_BOUND_BYTES;
 pub use config::{Encoding, KafkaConfig, SinkConfig};

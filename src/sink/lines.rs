@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 use dt_record::{Options, Origin, Summary, SummaryRecord};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::sync::watch;
 
 use crate::backlog::{Backlog, DEFAULT_BOUND_BYTES};
 use crate::publisher::{Sink, StartError};
 use crate::stats::{self, Stats};
+use crate::thread::SinkThread;
 
 /// How much is numbered and serialized ahead of the write; the rest waits where it can still merge.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -32,8 +32,8 @@ const RETRY: Duration = Duration::from_millis(500);
 pub(crate) struct LineSink {
     name: String,
     shared: Arc<Shared>,
-    /// Turns true when everything is written after [`Intake::draining`] was set, or the sink is closed.
-    drained: watch::Receiver<bool>,
+    /// Done when everything is written after [`Intake::draining`] was set, or the sink is closed.
+    thread: SinkThread,
 }
 
 #[derive(Debug)]
@@ -58,11 +58,7 @@ impl Shared {
     }
 
     fn gauges(&self, intake: &Intake) {
-        stats::set(
-            &self.stats.backlog_records,
-            intake.backlog.len() + intake.in_hand as usize,
-        );
-        stats::set(&self.stats.backlog_bytes, intake.backlog.bytes());
+        self.stats.waiting(&intake.backlog, intake.in_hand);
     }
 }
 
@@ -99,7 +95,6 @@ impl LineSink {
             stats: Stats::default(),
         });
         shared.stats.success();
-        let (done, drained) = watch::channel(false);
         let writer = Writer {
             name: name.clone(),
             shared: Arc::clone(&shared),
@@ -110,18 +105,8 @@ impl LineSink {
             pending: Vec::new(),
             written: 0,
         };
-        thread::Builder::new()
-            .name("dt-sink-lines".to_owned())
-            .spawn(move || {
-                writer.run();
-                // Nobody may be waiting any more.
-                let _ = done.send(true);
-            })
-            .map_err(|error| StartError::Thread {
-                sink: name.clone(),
-                error,
-            })?;
-        Ok(LineSink { name, shared, drained })
+        let thread = SinkThread::start("dt-sink-lines", &name, move || writer.run())?;
+        Ok(LineSink { name, shared, thread })
     }
 }
 
@@ -155,9 +140,7 @@ impl Sink for LineSink {
         async move {
             self.shared.intake().draining = true;
             self.shared.woken.notify_one();
-            let mut drained = self.drained.clone();
-            // An error means that the thread ended without saying so; what is left is counted below.
-            let _ = tokio::time::timeout_at(deadline.into(), drained.wait_for(|&done| done)).await;
+            self.thread.done(deadline).await;
             let intake = self.shared.intake();
             intake.backlog.len() as u64 + intake.in_hand
         }

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
+use crate::backlog::Backlog;
+
 /// Counters and gauges of one sink. Written by the sink's thread, read by anyone.
 #[derive(Debug, Default)]
 pub struct Stats {
@@ -79,12 +81,14 @@ impl Stats {
     pub(crate) fn success(&self) -> bool {
         !self.connected.swap(true, Relaxed)
     }
+
+    /// Shows what waits in the backlog and how many summaries are on their way.
+    pub(crate) fn waiting(&self, backlog: &Backlog, in_hand: u64) {
+        self.backlog_records.store(backlog.len() as u64 + in_hand, Relaxed);
+        self.backlog_bytes.store(backlog.bytes() as u64, Relaxed);
+    }
 }
 
 pub(crate) fn add(counter: &AtomicU64, n: u64) {
     counter.fetch_add(n, Relaxed);
-}
-
-pub(crate) fn set(gauge: &AtomicU64, n: usize) {
-    gauge.store(n as u64, Relaxed);
 }

@@ -15,18 +15,17 @@ mod worker;
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use dt_record::{Options, Origin, Summary, TraceReport};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::sync::watch;
 
 use crate::backlog::Backlog;
 use crate::config::KafkaConfig;
 use crate::publisher::{Sink, StartError};
 use crate::stats::{self, Stats};
+use crate::thread::SinkThread;
 pub use settings::check_option;
 use traces::TraceRing;
 use worker::Worker;
@@ -36,7 +35,8 @@ use worker::Worker;
 pub(crate) struct KafkaSink {
     shared: Arc<Shared>,
     trace_reports: bool,
-    drained: watch::Receiver<bool>,
+    /// Done when everything has arrived after [`Intake::draining`] was set, or that time is over.
+    thread: SinkThread,
 }
 
 /// What the agent's side and the thread both reach.
@@ -64,11 +64,7 @@ impl Shared {
     }
 
     fn gauges(&self, intake: &Intake) {
-        stats::set(
-            &self.stats.backlog_records,
-            intake.backlog.len() + intake.in_hand as usize,
-        );
-        stats::set(&self.stats.backlog_bytes, intake.backlog.bytes());
+        self.stats.waiting(&intake.backlog, intake.in_hand);
     }
 }
 
@@ -86,23 +82,12 @@ impl KafkaSink {
             stats: Stats::default(),
         });
         let trace_reports = config.trace_reports;
-        let (done, drained) = watch::channel(false);
         let worker = Worker::new(config, origin, options, Arc::clone(&shared)).map_err(StartError::Kafka)?;
-        thread::Builder::new()
-            .name("dt-sink-kafka".to_owned())
-            .spawn(move || {
-                worker.run();
-                // Nobody may be waiting any more.
-                let _ = done.send(true);
-            })
-            .map_err(|error| StartError::Thread {
-                sink: "kafka".to_owned(),
-                error,
-            })?;
+        let thread = SinkThread::start("dt-sink-kafka", "kafka", move || worker.run())?;
         Ok(KafkaSink {
             shared,
             trace_reports,
-            drained,
+            thread,
         })
     }
 }
@@ -140,9 +125,7 @@ impl Sink for KafkaSink {
     fn drain(&self, deadline: Instant) -> BoxFuture<'_, u64> {
         async move {
             self.shared.intake().draining = Some(deadline);
-            let mut drained = self.drained.clone();
-            // An error means that the thread ended without saying so; what is left is counted below.
-            let _ = tokio::time::timeout_at(deadline.into(), drained.wait_for(|&done| done)).await;
+            self.thread.done(deadline).await;
             let intake = self.shared.intake();
             let left = intake.backlog.len() as u64 + intake.in_hand;
             self.shared

@@ -3,15 +3,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its share")]
 
+#[path = "../../fixtures.rs"]
+mod fixtures;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use distributed_trace_tests::kafka::Kafka;
-use dt_probe::{Clock, Method, ProbeKind};
-use dt_record::{Counts, Distribution, Endpoint, Origin, Pair, Recorder, Summary, SummaryRecord};
+use dt_probe::Clock;
+use dt_record::{Counts, Distribution, Origin, Pair, Recorder, Summary, SummaryRecord};
 use dt_sink::kafka::reader::{Reader, ReaderConfig, Received, Start};
 use dt_sink::{KafkaConfig, Publisher, SinkConfig, Snapshot};
+pub(crate) use fixtures::pair_between as pair;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Generous: the machine may be building something else.
@@ -23,25 +27,6 @@ pub fn origin(boot_id: &str) -> Origin {
         agent_version: "0.1.0".into(),
         boot_id: boot_id.into(),
     }
-}
-
-pub fn pair(source: &str, destination: &str) -> Arc<Pair> {
-    Arc::new(Pair {
-        source: Arc::new(Endpoint {
-            node: source.into(),
-            ..Endpoint::default()
-        }),
-        source_ip: None,
-        destination: Arc::new(Endpoint {
-            node: destination.into(),
-            ..Endpoint::default()
-        }),
-        destination_ip: [127, 0, 0, 2].into(),
-        destination_port: 0,
-        probe: ProbeKind::Icmp,
-        method: Method::Echo,
-        payload_bytes: Some(56),
-    })
 }
 
 /// Windows of 100 ms, so that the spread doesn't keep the tests waiting.
