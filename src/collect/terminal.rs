@@ -104,17 +104,21 @@ fn zone_name(zone: &str) -> String {
     if zone.is_empty() { "-".to_owned() } else { name(zone) }
 }
 
-/// A delay with three significant digits and its unit.
 fn delay(ns: Option<u64>) -> String {
-    let Some(ns) = ns else { return "-".to_owned() };
+    ns.map_or_else(|| "-".to_owned(), |ns| three_digits(ns, " "))
+}
+
+/// A delay of `ns` nanoseconds with three significant digits and its unit, and `between` between the two.
+#[must_use]
+pub fn three_digits(ns: u64, between: &str) -> String {
     let (value, unit) = match ns {
-        0..1_000 => return format!("{ns} ns"),
+        0..1_000 => return format!("{ns}{between}ns"),
         1_000..1_000_000 => (ns as f64 / 1e3, "us"),
         1_000_000..1_000_000_000 => (ns as f64 / 1e6, "ms"),
         _ => (ns as f64 / 1e9, "s"),
     };
     let digits = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
-    format!("{value:.digits$} {unit}")
+    format!("{value:.digits$}{between}{unit}")
 }
 
 fn share(share: Option<f64>) -> String {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use dt_collect::terminal::three_digits;
 use dt_probe::{Accumulator, Clock};
 use dt_record::{Counts, Distribution, Recorder};
 use serde::Serialize;
@@ -290,16 +291,8 @@ fn notes(outcome: &Outcome) -> String {
     notes.join(", ")
 }
 
-/// A delay with three significant digits and its unit.
 fn delay(ns: u64) -> String {
-    let (value, unit) = match ns {
-        0..1_000 => return format!("{ns}ns"),
-        1_000..1_000_000 => (ns as f64 / 1e3, "us"),
-        1_000_000..1_000_000_000 => (ns as f64 / 1e6, "ms"),
-        _ => (ns as f64 / 1e9, "s"),
-    };
-    let digits = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
-    format!("{value:.digits$}{unit}")
+    three_digits(ns, "")
 }
 
 #[cfg(test)]
