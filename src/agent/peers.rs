@@ -166,7 +166,7 @@ fn same_pair(a: &Member, b: &Member) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dt_membership::{State, Why};
+    use dt_membership::Why;
 
     fn selected(node: &str, address: &str, zone: &str) -> Selected {
         let member = Member {
@@ -175,12 +175,7 @@ mod tests {
             port: 4000,
             tcp_port: 4000,
             zone: zone.into(),
-            rack: "".into(),
-            region: "".into(),
-            version: "".into(),
-            boot_id: "".into(),
-            state: State::Serving,
-            original: false,
+            ..Member::default()
         };
         Selected {
             member: Arc::new(member),

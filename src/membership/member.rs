@@ -38,7 +38,7 @@ impl fmt::Display for State {
 }
 
 /// One member.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Member {
     /// The node's name; `address:port` for an agent of the Go original.
     pub node: SmolStr,
@@ -113,7 +113,7 @@ pub struct Labels {
 }
 
 /// What an agent registers of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Registration {
     /// The node's name.
     pub node: String,

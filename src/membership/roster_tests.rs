@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::member::State;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -15,13 +14,7 @@ fn member(n: usize) -> Arc<Member> {
         address: format!("10.0.0.{n}").into(),
         port: 1,
         tcp_port: 1,
-        zone: "".into(),
-        rack: "".into(),
-        region: "".into(),
-        version: "".into(),
-        boot_id: "".into(),
-        state: State::Serving,
-        original: false,
+        ..Member::default()
     })
 }
 

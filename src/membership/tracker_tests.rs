@@ -10,14 +10,8 @@ fn own() -> Registration {
         address: "10.0.0.1".into(),
         port: 1,
         tcp_port: 1,
-        zone: "".into(),
-        rack: "".into(),
-        region: "".into(),
-        version: "".into(),
         boot_id: "own-boot".into(),
-        state: State::Serving,
-        poll_timeout_ms: 1,
-        poll_interval_ms: 1,
+        ..Registration::default()
     }
 }
 

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 
 use common::{eventually, sees, until};
-use dt_membership::{FileError, Handle, Registration, State, file};
+use dt_membership::{FileError, Handle, Registration, file};
 
 fn own() -> Registration {
     Registration {
@@ -19,14 +19,7 @@ fn own() -> Registration {
         address: "10.0.0.1".into(),
         port: 4000,
         tcp_port: 4000,
-        zone: String::new(),
-        rack: String::new(),
-        region: String::new(),
-        version: String::new(),
-        boot_id: "b".into(),
-        state: State::Serving,
-        poll_timeout_ms: 5000,
-        poll_interval_ms: 10000,
+        ..Registration::default()
     }
 }
 

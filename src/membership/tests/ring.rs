@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use dt_membership::{Member, State, View, Why, pinglist, ring_position};
+use dt_membership::{Member, View, Why, pinglist, ring_position};
 use proptest::prelude::*;
 
 fn member(node: &str) -> Arc<Member> {
@@ -12,13 +12,7 @@ fn member(node: &str) -> Arc<Member> {
         address: "10.0.0.1".into(),
         port: 4000,
         tcp_port: 4000,
-        zone: "".into(),
-        rack: "".into(),
-        region: "".into(),
-        version: "".into(),
-        boot_id: "".into(),
-        state: State::Serving,
-        original: false,
+        ..Member::default()
     })
 }
 

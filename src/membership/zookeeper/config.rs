@@ -153,7 +153,6 @@ fn path_problem(path: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::member::State;
 
     fn config(servers: &str, root: &str, heart_beat: &str, address: &str) -> ZooKeeperConfig {
         ZooKeeperConfig {
@@ -166,14 +165,7 @@ mod tests {
                 address: address.into(),
                 port: 4000,
                 tcp_port: 4000,
-                zone: String::new(),
-                rack: String::new(),
-                region: String::new(),
-                version: String::new(),
-                boot_id: String::new(),
-                state: State::Serving,
-                poll_timeout_ms: 5000,
-                poll_interval_ms: 10000,
+                ..Registration::default()
             },
         }
     }
