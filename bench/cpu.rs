@@ -5,13 +5,26 @@ use std::time::Duration;
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::{TimeVal, TimeValLike};
-use nix::time::{ClockId, clock_gettime};
+use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
+
+use crate::{Result, doing};
 
 /// CPU time of the calling thread so far, to the nanosecond.
 #[must_use]
 pub fn thread_time() -> Duration {
     // The clock of the calling thread can't be refused; a constant would show as a cost of 0.
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}
+
+/// CPU time of a running process so far, all its threads together, to the nanosecond.
+///
+/// # Errors
+/// Where there is no such process.
+pub fn of_process(pid: u32) -> Result<Duration> {
+    let time = clock_getcpuclockid(Pid::from_raw(pid.cast_signed())).and_then(clock_gettime);
+    time.map(Duration::from)
+        .map_err(doing(&format!("read the CPU clock of process {pid}")))
 }
 
 /// CPU time in user and in kernel space.

@@ -1,7 +1,7 @@
 //! Probes over loopback by the real core and the real sockets: what the probe thread does in a turn, with a batch size
 //! of the caller's choice and without the waiting in between.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use dt_kernel::setup::{self, Ready, Tcp, Wanted};
 use dt_kernel::thread::{Setup, Shell};
@@ -13,6 +13,7 @@ use dt_probe::{
     Arrival, Clock, ConnectOutcome, Lane, Method, Mode, SendFailure, TargetId, TargetSpec, What, WindowTable,
 };
 
+use crate::addresses::Addresses;
 use crate::{Failure, Result, doing};
 
 /// Slots for probes in flight and remembered: what an agent has at its default cap of 2,000 probes per second.
@@ -21,9 +22,6 @@ const SLOTS: u32 = 8_192;
 const PROBES_PER_WINDOW: u64 = 10;
 /// Bytes after the ICMP header, as of an agent.
 const PAYLOAD: u16 = 56;
-
-/// Addresses from 127.1.0.0 on.
-pub const MOST_TARGETS: u32 = 0xfe_0000;
 
 /// What is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +32,6 @@ pub enum Probes {
     Syn(u16),
     /// `connect()` to this port.
     Connect(u16),
-}
-
-/// A number of the targets: 127.1.0.0 and those after it.
-#[must_use]
-pub fn target(number: u32) -> IpAddr {
-    IpAddr::V4(Ipv4Addr::from(0x7f01_0000 + number % MOST_TARGETS))
 }
 
 /// A lane with its sockets and its window table.
@@ -62,11 +54,11 @@ struct Windows {
 }
 
 impl Exchange {
-    /// Opens and warms up what `probes` need; `targets` (1 to [`MOST_TARGETS`]) addresses are probed in turn.
+    /// Opens and warms up what `probes` need; the first `targets` of the addresses are probed in turn.
     ///
     /// # Errors
     /// Where the sockets aren't permitted, or the kernel doesn't stamp both ways.
-    pub fn new(probes: Probes, targets: u32) -> Result<Exchange> {
+    pub fn new(probes: Probes, addresses: Addresses, targets: u32) -> Result<Exchange> {
         let mut clocks = Clocks::new();
         let now = clocks.read().mono;
         let Ready {
@@ -82,14 +74,14 @@ impl Exchange {
         }
         let (port, source) = match probes {
             Probes::Icmp => (0, None),
-            Probes::Syn(port) => (port, Some(IpAddr::V4(Ipv4Addr::LOCALHOST))),
+            Probes::Syn(port) => (port, Some(IpAddr::V4(addresses.source))),
             Probes::Connect(port) => (port, None),
         };
         let mut table = WindowTable::new();
         for id in 0..targets {
             let spec = TargetSpec {
                 id: TargetId(id),
-                address: SocketAddr::new(target(id), port),
+                address: SocketAddr::new(addresses.target(id), port),
                 source,
             };
             lane.add(spec, now).map_err(doing("add a target"))?;

@@ -1,20 +1,25 @@
-//! What the benchmarks and `compare` share: a quiet place to measure in, the loops that are measured, and their data.
+//! What the benchmarks and the programs here (`peers`, `bounds`, `neighbours`) share: a quiet place to measure in, the loops that are measured, and their data.
 //!
 //! - [`namespace::enter`]: a network namespace of this process's own, without foreign raw sockets and firewall rules.
-//! - [`exchange::Exchange`]: probes over loopback by the real core and the real sockets, in batches of a chosen size.
+//! - [`place::Place`]: addresses that answer, over loopback or over a virtual wire.
+//! - [`exchange::Exchange`]: probes by the real core and the real sockets, in batches of a chosen size.
 //! - [`reference::Reference`]: the same probes by a bare loop in C.
 //! - [`synthetic`]: the core alone under a virtual clock; [`fixtures`]: windows as they are in a large cluster.
 //!
 //! All figures are CPU time, not time on the wall: other work on the machine then changes them little.
 
+pub mod addresses;
 pub mod arguments;
 pub mod baselines;
 pub mod child;
+pub mod compiled;
 pub mod cpu;
 pub mod exchange;
 pub mod fixtures;
 pub mod namespace;
+pub mod others;
 pub mod ping;
+pub mod place;
 pub mod reference;
 pub mod statistics;
 pub mod synthetic;

@@ -1,16 +1,12 @@
 //! The bare loop in C (`reference/reference.c`): compiled when it is needed, run as a child.
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::{Command, Stdio};
 
+use crate::addresses::Addresses;
+use crate::compiled::Compiled;
 use crate::{Failure, Result, doing};
 
 const SOURCE: &str = include_str!("reference/reference.c");
-
-/// How many this process has compiled: each has a file of its own, which its drop removes.
-static COMPILED: AtomicU32 = AtomicU32::new(0);
 
 /// What the reference can send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,53 +47,55 @@ pub struct Measured {
     pub mean_rtt_ns: u64,
 }
 
-/// The compiled reference; the file is removed with this.
+/// The compiled reference.
 #[derive(Debug)]
 pub struct Reference {
-    program: PathBuf,
+    program: Compiled,
+}
+
+/// What one run of it is to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// What is sent.
+    pub mode: Mode,
+    /// So many at a time, 1 to 64.
+    pub batch: usize,
+    /// So many to each target.
+    pub rounds: u32,
+    /// How many of the addresses are probed.
+    pub targets: u32,
+    /// Not used by ICMP.
+    pub port: u16,
+    /// Whom to probe.
+    pub addresses: Addresses,
 }
 
 impl Reference {
-    /// Compiles it by `cc -O2`, beside the running program.
+    /// Compiles it.
     ///
     /// # Errors
-    /// Where there is no C compiler, or it complains.
+    /// Where that fails.
     pub fn compile() -> Result<Reference> {
-        let here = std::env::current_exe().map_err(doing("find this program's folder"))?;
-        let number = COMPILED.fetch_add(1, Ordering::Relaxed);
-        let program = here.with_file_name(format!("dt-bench-reference-{}-{number}", std::process::id()));
-        let mut compiler = Command::new("cc")
-            .args(["-O2", "-std=gnu11", "-x", "c", "-", "-o"])
-            .arg(&program)
-            .stdin(Stdio::piped())
-            .spawn()
-            .map_err(doing("run the C compiler `cc`, which the reference needs"))?;
-        if let Some(mut input) = compiler.stdin.take() {
-            input
-                .write_all(SOURCE.as_bytes())
-                .map_err(doing("hand reference.c to `cc`"))?;
-        }
-        let status = compiler.wait().map_err(doing("wait for `cc`"))?;
-        if !status.success() {
-            return Err(Failure(format!("`cc` failed on reference.c: {status}")));
-        }
+        let program = Compiled::new("reference", SOURCE)?;
         Ok(Reference { program })
     }
 
-    /// Sends `rounds` probes to each of `targets` addresses, `batch` (1 to 64) at a time. `port` isn't used by ICMP.
+    /// Does `run`.
     ///
     /// # Errors
     /// Where it fails, or any probe went without an answer and both kernel stamps: then its cost isn't that of a
     /// measured probe.
-    pub fn run(&self, mode: Mode, batch: usize, rounds: u32, targets: u32, port: u16) -> Result<Measured> {
-        let word = mode.word();
-        let output = Command::new(&self.program)
+    pub fn run(&self, run: &Run) -> Result<Measured> {
+        let word = run.mode.word();
+        let output = Command::new(self.program.path())
             .arg(word)
             .args([
-                batch.to_string(),
-                rounds.to_string(),
-                targets.to_string(),
-                port.to_string(),
+                run.batch.to_string(),
+                run.rounds.to_string(),
+                run.targets.to_string(),
+                run.port.to_string(),
+                run.addresses.first.to_string(),
+                run.addresses.source.to_string(),
             ])
             .stderr(Stdio::inherit())
             .output()
@@ -114,64 +112,6 @@ impl Reference {
             )));
         }
         Ok(measured)
-    }
-
-    /// A port on all addresses of this network namespace that answers SYNs.
-    ///
-    /// # Errors
-    /// Where it can't be had.
-    pub fn listen(&self) -> Result<Listener> {
-        let mut child = Command::new(&self.program)
-            .arg("listen")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(doing("run the reference as a listener"))?;
-        let mut line = String::new();
-        if let Some(output) = child.stdout.take() {
-            BufReader::new(output)
-                .read_line(&mut line)
-                .map_err(doing("read the listener's port"))?;
-        }
-        // From here on the child is ended by the drop, also where it said nothing.
-        let listener = Listener {
-            port: line.trim().parse().unwrap_or(0),
-            child,
-        };
-        if listener.port == 0 {
-            return Err(Failure(format!("the listener printed {line:?} in place of its port")));
-        }
-        Ok(listener)
-    }
-}
-
-impl Drop for Reference {
-    fn drop(&mut self) {
-        // What is left behind is a small file in the build folder.
-        let _ = std::fs::remove_file(&self.program);
-    }
-}
-
-/// Listens until it is dropped. Half-open probes and those that are reset cost it nothing (`TCP_DEFER_ACCEPT`).
-#[derive(Debug)]
-pub struct Listener {
-    port: u16,
-    child: Child,
-}
-
-impl Listener {
-    /// The port.
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        // The end of its input ends it.
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
     }
 }
 

@@ -1,11 +1,11 @@
 //! The core alone: its packets answered in memory, its stamps made up, under a virtual clock.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use dt_probe::time::SECOND;
 use dt_probe::{Arrival, Clock, Event, Lane, LaneConfig, Mode, Mono, Protocol, TargetId, TargetSpec, Transmit, Wall};
 
-use crate::exchange::target;
+use crate::addresses::LOOPBACK;
 use crate::{Failure, Result, doing};
 
 /// Probes of a usual round: as many as the probe thread sends by one system call.
@@ -78,8 +78,8 @@ impl Synthetic {
         for id in 0..targets {
             let spec = TargetSpec {
                 id: TargetId(id),
-                address: SocketAddr::new(target(id), port),
-                source: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+                address: SocketAddr::new(LOOPBACK.target(id), port),
+                source: Some(IpAddr::V4(LOOPBACK.source)),
             };
             lane.add(spec, now).map_err(doing("add a target"))?;
         }

@@ -6,8 +6,9 @@ mod measure;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use dt_bench::addresses::LOOPBACK;
 use dt_bench::exchange::{Exchange, Probes};
-use dt_bench::reference::Reference;
+use dt_bench::others::Others;
 use dt_bench::{namespace, or_exit};
 use measure::{CpuTime, criterion};
 
@@ -16,16 +17,16 @@ const TARGETS: u32 = 1_000;
 
 fn probe_cost(c: &mut Criterion<CpuTime>) {
     or_exit(namespace::enter());
-    let reference = or_exit(Reference::compile());
-    let listener = or_exit(reference.listen());
+    let others = or_exit(Others::compile());
+    let listener = or_exit(others.listen());
     let kinds = [
         ("icmp", Probes::Icmp),
-        ("syn", Probes::Syn(listener.port())),
-        ("connect", Probes::Connect(listener.port())),
+        ("syn", Probes::Syn(listener.port)),
+        ("connect", Probes::Connect(listener.port)),
     ];
     let mut group = c.benchmark_group("probe_cost");
     for (name, probes) in kinds {
-        let mut exchange = or_exit(Exchange::new(probes, TARGETS));
+        let mut exchange = or_exit(Exchange::new(probes, LOOPBACK, TARGETS));
         for batch in BATCHES {
             group.throughput(Throughput::Elements(batch as u64));
             group.bench_function(BenchmarkId::new(name, batch), |b| {

@@ -7,10 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use dt_bench::exchange::target;
+use dt_bench::addresses::LOOPBACK;
+use dt_bench::cpu;
 use dt_bench::{Failure, Result, doing};
 use nix::sys::signal::{Signal, kill};
-use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
@@ -102,10 +102,9 @@ impl Agent {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    /// CPU time of the whole process so far, to the nanosecond.
+    /// CPU time of the whole process so far.
     pub(crate) fn cpu_time(&self) -> Result<Duration> {
-        let time = clock_getcpuclockid(self.pid()).and_then(clock_gettime);
-        time.map(Duration::from).map_err(doing("read the agent's CPU clock"))
+        cpu::of_process(self.child.id())
     }
 
     /// The most memory that was ever resident, bytes, pages of the program's file included.
@@ -149,7 +148,7 @@ impl Drop for Agent {
 fn write_peers(path: &Path, peers: u32) -> std::io::Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
     for number in 0..peers {
-        let (address, zone, rack) = (target(number), number % 3, number / 40);
+        let (address, zone, rack) = (LOOPBACK.target(number), number % 3, number / 40);
         writeln!(
             file,
             "[[peer]]\nnode = \"node-{number:06}\"\naddress = \"{address}\"\nport = 4000\n\

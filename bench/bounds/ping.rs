@@ -1,7 +1,8 @@
 //! What `dt ping` needs for 100,000 targets: memory for each, and no more work per probe than with 1,000.
 
 use dt_bench::Result;
-use dt_bench::exchange::{Probes, target};
+use dt_bench::addresses::LOOPBACK;
+use dt_bench::exchange::Probes;
 use dt_bench::ping::Ping;
 use dt_bench::statistics::median;
 
@@ -21,7 +22,7 @@ const PROBES: u32 = 10;
 const ROUNDS: u32 = 3;
 
 pub(crate) fn measure(bench: &Bench, show: &mut dyn FnMut(Verdict)) -> Result {
-    let (one, few, many) = (names(1), names(FEW), names(MANY));
+    let (one, few, many) = (LOOPBACK.names(1), LOOPBACK.names(FEW), LOOPBACK.names(MANY));
     for count in COUNTS {
         let ping = Ping::new(&bench.dt, Probes::Icmp, count).by_a_shell();
         let resident = |names: &str| ping.run(names).map(|ran| ran.max_rss_bytes as f64);
@@ -49,8 +50,4 @@ pub(crate) fn measure(bench: &Bench, show: &mut dyn FnMut(Verdict)) -> Result {
         unit: "",
     });
     Ok(())
-}
-
-fn names(targets: u32) -> String {
-    (0..targets).map(|number| format!("{}\n", target(number))).collect()
 }

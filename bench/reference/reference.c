@@ -1,13 +1,13 @@
 /*
  * The reference: the same probes by the least code that measures them, in C. What an agent costs beyond this is its own.
  *
- *   reference listen                               a port on all addresses that answers SYNs, until standard input ends
- *   reference icmp BATCH ROUNDS TARGETS            echo, both kernel stamps
- *   reference syn BATCH ROUNDS TARGETS PORT        half-open SYN, both kernel stamps
- *   reference connect BATCH ROUNDS TARGETS PORT    connect() on BATCH descriptors used again and again, TCP_INFO
- *   reference connect-fresh BATCH ROUNDS TARGETS PORT   connect() on a new descriptor each, epoll, TCP_INFO
+ *   reference MODE BATCH ROUNDS TARGETS PORT FIRST SOURCE
+ *     icmp           echo, both kernel stamps
+ *     syn            half-open SYN, both kernel stamps
+ *     connect        connect() on BATCH descriptors used again and again, TCP_INFO
+ *     connect-fresh  connect() on a new descriptor each, epoll, TCP_INFO
  *
- * Each sends ROUNDS probes to each of TARGETS addresses from 127.1.0.0 on, and prints one line:
+ * A mode sends ROUNDS probes to each of TARGETS addresses from FIRST on, by way of SOURCE, and prints one line:
  * probes, of those measured by the kernel's clock on both sides, CPU nanoseconds of user and of system, sum of round trips in ns.
  */
 #define _GNU_SOURCE
@@ -64,10 +64,13 @@ static uint64_t now_ns(clockid_t clock)
 
 static uint64_t micros(struct timeval t) { return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_usec; }
 
+/* Where the targets begin, and the address that SYNs come from. */
+static uint32_t first_target, source;
+
 static struct sockaddr_in target(uint32_t number, uint16_t port)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port) };
-	a.sin_addr.s_addr = htonl(0x7f010000 + number);
+	a.sin_addr.s_addr = htonl(first_target + number);
 	return a;
 }
 
@@ -208,7 +211,7 @@ static void write_syn(int place, uint32_t key)
 	p[12] = SYN_BYTES / 4 << 4, p[13] = 2;
 	memcpy(p + 14, &window, 2);
 	p[20] = 2, p[21] = 4, p[22] = 1460 >> 8, p[23] = 1460 & 255;
-	uint32_t pseudo = 0x7f00 + 1 + (destination >> 16) + (destination & 0xffff) + IPPROTO_TCP + SYN_BYTES;
+	uint32_t pseudo = (source >> 16) + (source & 0xffff) + (destination >> 16) + (destination & 0xffff) + IPPROTO_TCP + SYN_BYTES;
 	uint16_t sum = sum16(p, SYN_BYTES, pseudo);
 	memcpy(p + 16, &sum, 2);
 }
@@ -461,38 +464,21 @@ static void handshakes(int fresh, int batch, uint32_t rounds, uint32_t targets, 
 	report();
 }
 
-/* Deferred: neither a half-open probe nor one that is reset ever wakes it up, so it costs no CPU of its own. */
-static void listen_on_all(void)
-{
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	struct sockaddr_in any = { .sin_family = AF_INET };
-	socklen_t length = sizeof any;
-	if (fd < 0)
-		die("socket");
-	set(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, 60, "TCP_DEFER_ACCEPT");
-	if (bind(fd, (struct sockaddr *)&any, sizeof any) != 0 || listen(fd, 4096) != 0 ||
-	    getsockname(fd, (struct sockaddr *)&any, &length) != 0)
-		die("listen");
-	printf("%u\n", (unsigned)ntohs(any.sin_port));
-	fflush(stdout);
-	char byte;
-	while (read(0, &byte, 1) > 0)
-		;
-}
-
 int main(int count, char **words)
 {
 	const char *mode = count > 1 ? words[1] : "";
-	if (strcmp(mode, "listen") == 0) {
-		listen_on_all();
-		return 0;
+	struct in_addr from, begin_at;
+	if (count != 8 || inet_aton(words[6], &begin_at) == 0 || inet_aton(words[7], &from) == 0) {
+		fprintf(stderr, "reference: MODE BATCH ROUNDS TARGETS PORT FIRST SOURCE\n");
+		return 2;
 	}
-	int batch = count > 2 ? atoi(words[2]) : 0;
-	uint32_t rounds = count > 3 ? (uint32_t)atoi(words[3]) : 0;
-	uint32_t targets = count > 4 ? (uint32_t)atoi(words[4]) : 0;
-	uint16_t port = count > 5 ? (uint16_t)atoi(words[5]) : 0;
-	if (batch < 1 || batch > MOST || rounds < 1 || targets < 1 || targets > 60000) {
-		fprintf(stderr, "reference: MODE BATCH (1 to 64) ROUNDS TARGETS (1 to 60000) [PORT]\n");
+	int batch = atoi(words[2]);
+	uint32_t rounds = (uint32_t)atoi(words[3]), targets = (uint32_t)atoi(words[4]);
+	uint16_t port = (uint16_t)atoi(words[5]);
+	first_target = ntohl(begin_at.s_addr);
+	source = ntohl(from.s_addr);
+	if (batch < 1 || batch > MOST || rounds < 1 || targets < 1) {
+		fprintf(stderr, "reference: BATCH is 1 to 64, ROUNDS and TARGETS at least 1\n");
 		return 2;
 	}
 	if (strcmp(mode, "icmp") == 0)
@@ -504,7 +490,7 @@ int main(int count, char **words)
 	else if (strcmp(mode, "connect-fresh") == 0)
 		handshakes(1, batch, rounds, targets, port);
 	else {
-		fprintf(stderr, "reference: mode \"%s\"; accepted: listen, icmp, syn, connect, connect-fresh\n", mode);
+		fprintf(stderr, "reference: mode \"%s\"; accepted: icmp, syn, connect, connect-fresh\n", mode);
 		return 2;
 	}
 	return 0;

@@ -33,26 +33,32 @@ impl Table {
             .filter_map(move |round| round.get(place).copied().flatten())
     }
 
-    /// The median of a contender's cost over another's, round by round.
-    fn ratio(&self, place: usize, to: usize) -> Option<f64> {
+    /// The median of a contender's cost over the first one's, round by round.
+    fn ratio(&self, place: usize) -> Option<f64> {
         let cost = |round: &Vec<Option<Cost>>, place: usize| round.get(place).copied().flatten();
         let ratios = self
             .rounds
             .iter()
-            .filter_map(|round| Some(cost(round, place)?.total / cost(round, to)?.total));
+            .filter_map(|round| Some(cost(round, place)?.total / cost(round, 0)?.total));
         median(ratios.collect())
+    }
+
+    /// Whether nobody is beyond its bound.
+    pub(crate) fn holds(&self) -> bool {
+        let mut all = self.contenders.iter().enumerate();
+        all.all(|(place, contender)| match (self.ratio(place), contender.bound()) {
+            (Some(ratio), Some(bound)) => ratio <= bound,
+            _ => true,
+        })
     }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fping = self
-            .contenders
-            .iter()
-            .position(|contender| *contender == Contender::Fping);
         writeln!(
             f,
-            "| {:34} | user | total | least | most | / first | / fping |\n| {:-<34} | ---: | ----: | ----: | ---: | ------: | ------: |",
+            "| {:34} |   user |  total |  least |   most | ratio | bound |          |\n\
+             | {:-<34} | -----: | -----: | -----: | -----: | ----: | ----: | -------- |",
             self.heading, ""
         )?;
         for (place, contender) in self.contenders.iter().enumerate() {
@@ -63,16 +69,22 @@ impl fmt::Display for Table {
             }
             let least = totals.iter().copied().reduce(f64::min);
             let most = totals.iter().copied().reduce(f64::max);
+            let (ratio, bound) = (self.ratio(place), contender.bound());
+            let verdict = match (ratio, bound) {
+                (Some(ratio), Some(bound)) if ratio > bound => "EXCEEDED",
+                (Some(_), Some(_)) => "holds",
+                _ => "",
+            };
             writeln!(
                 f,
-                "| {:34} | {:>4} | {:>5} | {:>5} | {:>4} | {:>7} | {:>7} |",
+                "| {:34} | {:>6} | {:>6} | {:>6} | {:>6} | {:>5} | {:>5} | {verdict:8} |",
                 contender.name(),
                 show(median(self.of(place).filter_map(|cost| cost.user).collect())),
                 show(median(totals)),
                 show(least),
                 show(most),
-                show(self.ratio(place, 0)),
-                show(fping.and_then(|fping| self.ratio(place, fping))),
+                show(ratio),
+                show(bound),
             )?;
         }
         Ok(())
@@ -85,7 +97,11 @@ fn show(value: Option<f64>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use dt_bench::reference::Mode;
+
     use super::*;
+    use crate::contenders::Kind;
+    use crate::others::Other;
 
     fn cost(total: f64) -> Option<Cost> {
         Some(Cost { user: Some(1.0), total })
@@ -93,13 +109,15 @@ mod tests {
 
     #[test]
     fn ratios_are_taken_round_by_round() {
-        let mut table = Table::new("x", &[Contender::Fping, Contender::Fping, Contender::Fping]);
+        use Contender::{Loop, Other as By, Reference};
+        let mut table = Table::new("x", &[Reference(Mode::Icmp), Loop(Kind::Icmp), By(Other::Fping)]);
         // A round on a machine twice as busy says the same; the last one was disturbed.
         for (first, second) in [(10.0, 12.0), (20.0, 24.0), (10.0, 90.0)] {
             table.add(vec![cost(first), cost(second), None]);
         }
-        assert_eq!((table.ratio(1, 0), table.ratio(2, 0)), (Some(1.2), None));
+        assert_eq!((table.ratio(1), table.ratio(2)), (Some(1.2), None));
         let text = table.to_string();
         assert!(text.contains("24.00") && text.contains("not installed"), "{text}");
+        assert!(text.contains("EXCEEDED") && !table.holds(), "{text}");
     }
 }
