@@ -12,7 +12,7 @@ pub enum OpenError {
     #[error(
         "no ICMP socket over {family} can be had: a raw one needs the capability CAP_NET_RAW ({raw}), and a datagram (ping) one \
          needs one of this process's groups within net.ipv4.ping_group_range, which is {range} ({datagram}). Run as \
-         root, or `setcap cap_net_raw+ep` the binary, or in a container add the capability NET_RAW, or set \
+         root, or `setcap cap_net_raw=p` the binary, or in a container add the capability NET_RAW, or set \
          `sysctl net.ipv4.ping_group_range=\"0 2147483647\"`"
     )]
     IcmpNotPermitted {
@@ -28,7 +28,7 @@ pub enum OpenError {
     /// A raw TCP socket isn't permitted.
     #[error(
         "no raw TCP (SYN) socket over {family} can be had: it needs the capability CAP_NET_RAW ({source}). Run as root, or `setcap \
-         cap_net_raw+ep` the binary, or in a container add the capability NET_RAW, or use the method \"connect\", which needs none"
+         cap_net_raw=p` the binary, or in a container add the capability NET_RAW, or use the method \"connect\", which needs none"
     )]
     SynNotPermitted {
         /// The IP version.
