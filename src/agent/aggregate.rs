@@ -202,6 +202,11 @@ impl Aggregate {
         !self.window.contains(now)
     }
 
+    /// Lets the open window go on to the end of the one that `now` falls into, where `now` is after its end.
+    pub(crate) fn widen(&mut self, now: Wall) {
+        self.window.end_ms = self.window.end_ms.max(Window::containing(now, self.width_ms).end_ms);
+    }
+
     /// Ends the open window, for which there will be one summary of each target, and opens the one that `now` falls
     /// into. `drops` is the host's total of receive drops. [`Aggregate::advance`] makes the summaries; those of the
     /// window before that it didn't come to are made first.

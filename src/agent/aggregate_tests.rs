@@ -251,3 +251,25 @@ fn where_the_node_stands_is_in_every_summary_made_since_it_is_known() {
     );
     assert_eq!(all[0].counts.sent(), 2);
 }
+
+#[test]
+fn a_window_that_goes_on_is_one_of_several_widths() {
+    let mut aggregate = aggregate(0);
+    let a = aggregate.add(ProbeKind::Icmp, place("a"));
+    aggregate.apply(ProbeKind::Icmp, &received(a));
+    aggregate.widen(at(10_500));
+    assert!(!aggregate.is_over(at(19_999)) && aggregate.is_over(at(20_000)));
+    aggregate.apply(ProbeKind::Icmp, &received(a));
+    // A clock that was set back doesn't make it go on.
+    aggregate.widen(at(3_000));
+    let windows: Vec<_> = close(&mut aggregate, 20_000, 0)
+        .iter()
+        .map(|s| (s.window_start_ms, s.window_end_ms, s.counts.received))
+        .collect();
+    assert_eq!(windows, [(0, 20_000, 2)]);
+    let windows: Vec<_> = close(&mut aggregate, 30_000, 0)
+        .iter()
+        .map(|s| s.window_start_ms)
+        .collect();
+    assert_eq!(windows, [20_000]);
+}

@@ -18,6 +18,9 @@ use crate::status::PeerStatus;
 /// peers needs memory for a few portions only.
 const PORTION: usize = 1024;
 
+/// So many summaries may be made at once where the next window ends before they were.
+const AT_ONCE: usize = 8 * PORTION;
+
 impl Mesh {
     pub(super) fn take_ping(&mut self, ping: GrpcEvent) {
         if let Some(trace) = ping.trace
@@ -60,7 +63,7 @@ impl Mesh {
                 Report::Event(kind, event) => self.apply(kind, event),
                 Report::Time(wall) => {
                     if self.aggregate.is_over(wall) {
-                        self.close_window(wall);
+                        self.end_window(wall);
                     }
                 }
             }
@@ -69,6 +72,18 @@ impl Mesh {
             }
         }
         self.advance_closing();
+    }
+
+    /// Ends the window, or lets it go on where this host has not got through with the one before: the sinks would be handed
+    /// more than they can hold, and resolution is lost rather than a sample.
+    fn end_window(&mut self, now: Wall) {
+        let unclosed = self.aggregate.unclosed();
+        if unclosed > AT_ONCE || (unclosed > 0 && !self.publisher.keeps_up()) {
+            self.aggregate.widen(now);
+        }
+        if self.aggregate.is_over(now) {
+            self.close_window(now);
+        }
     }
 
     /// Ends the window; [`Mesh::advance_closing`] makes its summaries. Those of the window before that aren't made yet go
