@@ -1,10 +1,11 @@
 """Wrong values are refused, with a message that helps: refused.yaml."""
 
+import json
 import unittest
 
 import yaml
 
-from charts import HERE, with_values
+from charts import CHARTS, HERE, with_values
 
 
 class Refused(unittest.TestCase):
@@ -17,6 +18,15 @@ class Refused(unittest.TestCase):
                     self.assertEqual(result.stdout, "")
                     for part in entry["says"]:
                         self.assertIn(part, result.stderr)
+
+    def test_the_subchart_and_its_parent_know_the_same_names(self):
+        def names(chart, *path):
+            schema = json.loads((CHARTS / chart / "values.schema.json").read_text())
+            for part in path:
+                schema = schema["properties"][part]
+            return set(schema["properties"])
+
+        self.assertEqual(names("dt-chart", "zookeeper"), names("dt-chart/charts/zookeeper"))
 
 
 if __name__ == "__main__":
