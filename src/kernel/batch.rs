@@ -166,18 +166,21 @@ pub enum SendOutcome {
     Sent,
     /// There is no way to its destination (`ENETUNREACH`, `EHOSTUNREACH`, `ENETDOWN`, `EHOSTDOWN`).
     NoRoute,
-    /// This host can't take it now: the socket's send buffer or the device's queue is full (`EAGAIN`, `ENOBUFS`, `ENOMEM`).
+    /// This host can't take it now: the socket's send buffer is full, or memory is short (`EAGAIN`, `ENOBUFS`, `ENOMEM`).
     /// Nothing was sent; it and the packets after it may be sent again later.
     WouldBlock,
-    /// Anything else, by its errno: `EPERM` from a firewall's output rule, `EINVAL` for a source that isn't ours, `EMSGSIZE`...
+    /// Anything else, by its errno: `EPERM` from a firewall's output rule, `ENOBUFS` where the device's queue is full or a
+    /// policy at the device drops it, `EINVAL` for a source that isn't ours, `EMSGSIZE`...
     Failed(c_int),
 }
 
 impl SendOutcome {
-    pub(crate) fn of(errno: c_int) -> SendOutcome {
+    /// `ENOBUFS` means two things, which only the state of the socket tells apart.
+    pub(crate) fn of(errno: c_int, is_send_buffer_full: impl FnOnce() -> bool) -> SendOutcome {
         match errno {
             libc::ENETUNREACH | libc::EHOSTUNREACH | libc::ENETDOWN | libc::EHOSTDOWN => SendOutcome::NoRoute,
-            libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM => SendOutcome::WouldBlock,
+            libc::EAGAIN | libc::ENOMEM => SendOutcome::WouldBlock,
+            libc::ENOBUFS if is_send_buffer_full() => SendOutcome::WouldBlock,
             other => SendOutcome::Failed(other),
         }
     }

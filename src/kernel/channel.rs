@@ -175,10 +175,10 @@ impl PacketChannel {
     /// One packet's failure is its own: the packets after it are sent all the same, and an ICMP error about an earlier packet,
     /// which the kernel hands to the next call on the socket whatever that sends, makes it try again.
     ///
-    /// Only where the host can take no more ([`SendOutcome::WouldBlock`]) does the batch end there. `ENOBUFS` counts as that: a
-    /// raw socket says so of its own full send buffer, and every socket of a full device queue. What wasn't sent because this
-    /// host is overloaded isn't lost by the network, and can be sent a moment later. Those results come
-    /// last, the newest packet first.
+    /// Only where the socket's send buffer is full ([`SendOutcome::WouldBlock`]) does the batch end there: what is after it
+    /// would fare no better, and can be sent a moment later. Those results come last, the newest packet first. A raw socket says
+    /// `ENOBUFS` of that, and says the same of a packet that the device's queue has no room for or that a policy at the device
+    /// drops, which is that packet's own failure: others may leave by another device, or fit into the queue.
     pub fn send(&mut self, batch: &mut Batch, report: &mut impl FnMut(SendResult)) -> usize {
         let (mut at, mut sent, mut tries) = (0, 0, 0);
         self.used |= !batch.is_empty();
@@ -207,7 +207,7 @@ impl PacketChannel {
                 self.clear_pending_error();
                 continue;
             }
-            match SendOutcome::of(error) {
+            match SendOutcome::of(error, || self.is_send_buffer_full()) {
                 SendOutcome::WouldBlock => {
                     for index in (at..batch.len()).rev() {
                         report(SendResult {
@@ -349,18 +349,21 @@ impl PacketChannel {
     /// Bytes of the receive buffer in use and its limit, and the drop count brought up to date. Stamps that find the buffer
     /// full vanish uncounted: where it was nearly full, missing stamps mean nothing. `None` before Linux 4.12.
     pub fn memory(&mut self) -> Option<(u32, u32)> {
-        let mut bytes = [0; sys::SK_MEMINFO_VARS * 4];
-        let length = sys::get_option(self.socket.as_fd(), libc::SOL_SOCKET, libc::SO_MEMINFO, &mut bytes).ok()?;
-        let value = |index: usize| {
-            bytes[..length]
-                .get(index * 4..)?
-                .first_chunk()
-                .map(|value| u32::from_ne_bytes(*value))
-        };
+        let value = sys::socket_memory(self.socket.as_fd())?;
         if let Some(drops) = value(sys::SK_MEMINFO_DROPS).filter(|_| self.detected.drops_counted) {
             self.drops.observe(drops);
         }
         Some((value(sys::SK_MEMINFO_RMEM_ALLOC)?, value(sys::SK_MEMINFO_RCVBUF)?))
+    }
+
+    /// Whether packets of ours that have not left yet fill the send buffer. Where that can't be told (before Linux 4.12) it is
+    /// taken to be so.
+    fn is_send_buffer_full(&self) -> bool {
+        let used_and_limit = || {
+            let value = sys::socket_memory(self.socket.as_fd())?;
+            Some((value(sys::SK_MEMINFO_WMEM_ALLOC)?, value(sys::SK_MEMINFO_SNDBUF)?))
+        };
+        used_and_limit().is_none_or(|(used, limit)| used >= limit)
     }
 
     /// Sends probes to this host's own loopback address until one has come back with every stamp that was asked for, for the

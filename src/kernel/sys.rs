@@ -16,9 +16,11 @@ pub(crate) const SCM_TS_OPT_ID: c_int = if cfg!(any(target_arch = "sparc", targe
 pub(crate) const ICMP_FILTER: c_int = 1;
 /// `ICMPV6_FILTER` [linux/icmpv6.h], level `SOL_ICMPV6`: 256 bits, set = not delivered.
 pub(crate) const ICMPV6_FILTER: c_int = 1;
-/// `SK_MEMINFO_RMEM_ALLOC`, `SK_MEMINFO_RCVBUF`, `SK_MEMINFO_DROPS` [linux/sock_diag.h]: places in what `SO_MEMINFO` gives.
+/// `SK_MEMINFO_RMEM_ALLOC` and its like [linux/sock_diag.h]: places in what `SO_MEMINFO` gives.
 pub(crate) const SK_MEMINFO_RMEM_ALLOC: usize = 0;
 pub(crate) const SK_MEMINFO_RCVBUF: usize = 1;
+pub(crate) const SK_MEMINFO_WMEM_ALLOC: usize = 2;
+pub(crate) const SK_MEMINFO_SNDBUF: usize = 3;
 pub(crate) const SK_MEMINFO_DROPS: usize = 8;
 /// `SK_MEMINFO_VARS` [linux/sock_diag.h].
 pub(crate) const SK_MEMINFO_VARS: usize = 9;
@@ -138,6 +140,16 @@ pub(crate) fn disconnect(socket: BorrowedFd<'_>) -> io::Result<()> {
     } else {
         Err(io::Error::last_os_error())
     }
+}
+
+/// What a socket's buffers hold (`SO_MEMINFO`), by the places above. `None` before Linux 4.12.
+pub(crate) fn socket_memory(socket: BorrowedFd<'_>) -> Option<impl Fn(usize) -> Option<u32>> {
+    let mut bytes = [0; SK_MEMINFO_VARS * 4];
+    let length = get_option(socket, libc::SOL_SOCKET, libc::SO_MEMINFO, &mut bytes).ok()?;
+    Some(move |place: usize| {
+        let value = bytes[..length].get(place * 4..)?.first_chunk();
+        value.map(|value| u32::from_ne_bytes(*value))
+    })
 }
 
 /// Attaches a classic BPF program: packets for which it returns 0 never reach the socket.

@@ -393,8 +393,8 @@ fn a_batch_that_the_device_has_no_room_for_is_told_newest_first() {
                 .iter()
                 .all(|(_, outcome)| *outcome == SendOutcome::WouldBlock)
         );
-        // A short queue refuses instead (ENOBUFS): the same to us.
-        common::shell("tc qdisc replace dev v0 root tbf rate 8kbit burst 1600 limit 3000");
+        // A short queue refuses what it has no room for, each packet for itself.
+        common::shell("tc qdisc del dev v0 root; tc qdisc add dev v0 root tbf rate 8kbit burst 1600 limit 3000");
         let results = until("the queue's refusal", || {
             for key in 0..64 {
                 commit_echo(&mut batch, &channel, "192.0.2.9".parse().unwrap(), key);
@@ -405,11 +405,42 @@ fn a_batch_that_the_device_has_no_room_for_is_told_newest_first() {
                 .any(|(_, outcome)| *outcome != SendOutcome::Sent)
                 .then_some(results)
         });
-        assert!(
-            results
-                .iter()
-                .all(|(_, outcome)| matches!(outcome, SendOutcome::Sent | SendOutcome::WouldBlock)),
-            "{results:?}"
+        let told = [
+            SendOutcome::Sent,
+            SendOutcome::Failed(libc::ENOBUFS),
+            SendOutcome::WouldBlock,
+        ];
+        assert!(results.iter().all(|(_, outcome)| told.contains(outcome)), "{results:?}");
+        assert!(results.iter().any(|(_, outcome)| *outcome == told[1]), "{results:?}");
+    });
+}
+
+/// A packet filter at the device says the same as a full queue. It is about one target only.
+#[test]
+fn a_refusal_at_the_device_is_about_that_packet_alone() {
+    in_namespace(|| {
+        common::shell(
+            "ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up; ip addr add 192.0.2.1/24 dev v0; \
+             ip neigh add 192.0.2.9 lladdr 02:00:00:00:00:09 dev v0; \
+             nft 'table netdev t { chain c { type filter hook egress device v0 priority 0; ip protocol icmp drop; }; }'",
         );
+        let mut channel = open(Family::V4);
+        let (mut batch, mut log) = (Batch::new(), Log::default());
+        for key in 0..64 {
+            let to = if key % 2 == 0 { "192.0.2.9" } else { "127.0.0.1" };
+            commit_echo(&mut batch, &channel, to.parse().unwrap(), key);
+        }
+        for (key, outcome) in send(&mut channel, &mut batch) {
+            let expected = if key % 2 == 0 {
+                SendOutcome::Failed(libc::ENOBUFS)
+            } else {
+                SendOutcome::Sent
+            };
+            assert_eq!(outcome, expected, "{key}");
+        }
+        until("the replies of the others", || {
+            log.read(&mut channel);
+            (log.count == 32).then_some(())
+        });
     });
 }

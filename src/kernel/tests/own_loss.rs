@@ -256,9 +256,9 @@ fn beyond() -> impl Iterator<Item = SocketAddr> {
     std::iter::once("192.0.2.9:0".parse().unwrap())
 }
 
-/// The queue's refusal (ENOBUFS): the probe is tried again, and skipped when it has become too late for that.
+/// The queue's refusal (`ENOBUFS`) is each packet's own: it never left.
 #[test]
-fn what_a_full_queue_refuses_is_skipped() {
+fn what_a_full_queue_refuses_never_left() {
     in_namespace(|| {
         queue(&["root tbf rate 32kbit burst 1600 limit 300"]);
         let ready = icmp(
@@ -269,13 +269,50 @@ fn what_a_full_queue_refuses_is_skipped() {
         );
         let before = left();
         let (told, _) = run(ready, beyond(), 200, || {});
-        assert!(told.skipped > 50, "{told:?}");
-        assert_eq!(
-            (told.received, told.send_error, told.unreachable),
-            (0, 0, 0),
-            "{told:?}"
-        );
+        assert!(told.send_error > 50, "{told:?}");
+        assert_eq!((told.received, told.unreachable), (0, 0), "{told:?}");
         assert!(told.lost <= left() - before, "only what has left is lost: {told:?}");
+    });
+}
+
+/// The socket's own send buffer is full of packets that wait in a slow queue: the probe is tried again, and skipped when it
+/// has become too late for that.
+#[test]
+fn what_finds_no_room_in_the_send_buffer_is_skipped() {
+    in_namespace(|| {
+        queue(&["root tbf rate 8kbit burst 1600 limit 10000000"]);
+        let ready = icmp(
+            Mode::Continuous {
+                period_ns: 10 * MILLISECOND,
+            },
+            "",
+        );
+        for socket in sockets(&ready) {
+            socket.set_send_buffer_size(1).unwrap();
+        }
+        let before = left();
+        let (told, _) = run(ready, beyond(), 200, || {});
+        assert!(told.skipped > 50, "{told:?}");
+        assert_eq!((told.received, told.unreachable), (0, 0), "{told:?}");
+        assert!(told.lost <= left() - before, "only what has left is lost: {told:?}");
+    });
+}
+
+/// A policy that lets nothing to one target out of the device: the others' probes leave as ever, and the run ends.
+#[test]
+fn what_a_policy_at_the_device_drops_never_left() {
+    in_namespace(|| {
+        queue(&[]);
+        shell(
+            "nft 'table netdev t { chain c { type filter hook egress device v0 priority 0; ip protocol icmp drop; }; }'",
+        );
+        let (told, _) = run(icmp(counted(10), ""), beyond().chain(loopback(9)), 100, || {});
+        let some = Told {
+            received: 90,
+            send_error: 10,
+            ..Told::default()
+        };
+        assert_eq!(told, some);
     });
 }
 
