@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::args::Settings;
 use crate::systemd::Systemd;
-use crate::{logging, out};
+use crate::{ending, logging, out};
 
 /// Options of `dt agent`.
 #[derive(Debug, Args)]
@@ -77,6 +77,7 @@ async fn serve(config: AgentConfig) -> i32 {
             let health = agent.health();
             let end = async {
                 ended.await;
+                ending::within_time();
                 systemd.iter().for_each(Systemd::stopping);
             };
             let followed = async {

@@ -5,6 +5,7 @@ mod args;
 mod config_cmd;
 mod demo;
 mod drain;
+mod ending;
 mod health;
 mod logging;
 mod out;

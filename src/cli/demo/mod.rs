@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use self::mesh::Mesh;
-use crate::{logging, out};
+use crate::{ending, logging, out};
 
 /// The page is served once every pair has numbers, and after this long in any case.
 const FIRST_NUMBERS: Duration = Duration::from_secs(6);
@@ -136,6 +136,7 @@ async fn demo(args: &DemoArgs) -> Result<(), String> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        ending::within_time();
     });
     let complete = tokio::select! {
         () = &mut ended => None,

@@ -1,4 +1,5 @@
 //! Runs the real binary with exactly the environment a test gives it.
+#![allow(dead_code)] // Each test file has use for its part.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -37,7 +38,6 @@ pub(crate) fn ran(output: Output) -> Ran {
 }
 
 /// A file with this text, in a directory that must outlive its use.
-#[allow(dead_code)] // Not every test file has use for it.
 pub(crate) fn file(directory: &tempfile::TempDir, name: &str, text: &str) -> PathBuf {
     let path = directory.path().join(name);
     std::fs::write(&path, text).unwrap();
