@@ -157,6 +157,28 @@ fn answers_that_the_receive_buffer_drops_are_not_lost() {
     }
 }
 
+#[test]
+fn answers_to_syns_that_the_receive_buffer_drops_are_not_lost() {
+    in_namespace(|| {
+        let _listener = std::net::TcpListener::bind("0.0.0.0:7000").unwrap();
+        let tcp = Tcp {
+            method: Some(Method::Syn),
+            source_ports: 64,
+            range: None,
+        };
+        let ready = setup::tcp(&wanted(counted(20), ""), &tcp, dt_kernel::clock::mono()).unwrap();
+        let sockets = sockets(&ready);
+        let targets = loopback(50).map(|target| SocketAddr::new(target.ip(), 7000));
+        let (told, counted) = run(ready, targets, 1_000, || shrink(&sockets, 1));
+        assert_eq!((told.lost, told.send_error, told.unreachable), (0, 0, 0), "{told:?}");
+        assert_eq!(told.received + told.skipped, 1_000, "{told:?}");
+        assert!(
+            told.skipped > 50 && counted.voided == told.skipped,
+            "{told:?} {counted:?}"
+        );
+    });
+}
+
 /// A buffer that is small from the start is never asked to hold more than it can: no more is sent in a turn.
 #[test]
 fn a_small_buffer_holds_what_one_turn_sends() {
