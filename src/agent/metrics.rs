@@ -107,11 +107,12 @@ impl Page<'_> {
             .encode_descriptor(name, help, None, MetricType::Histogram)?;
         let seconds = |nanos: u64| nanos as f64 / SECOND as f64;
         for (labels, sum, classes) in series {
-            // What is beyond the last bound is in the count alone.
             let count = classes.iter().sum();
+            // Without a last class that is open above, PromQL knows no quantile.
             let shown: Vec<_> = bounds
                 .iter()
                 .map(|b| seconds(*b))
+                .chain([f64::INFINITY])
                 .zip(classes.iter().copied())
                 .collect();
             if labels.is_empty() {
@@ -372,4 +373,40 @@ fn probe_thread(page: &mut Page<'_>, thread: &ThreadStats) -> fmt::Result {
         .iter()
         .map(|(labels, lane)| (&labels[..], get(&lane.in_flight) as f64));
     page.gauges("in_flight", "Probes without a fate yet", in_flight)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use dt_probe::{Clock, Event, Sample, TargetId, What};
+
+    #[test]
+    fn a_histogram_ends_in_a_class_that_holds_all() {
+        let shared = Arc::new(Shared::default());
+        for delay_ns in [1, 1_000_000, u64::from(u32::MAX)] {
+            let sample = Sample {
+                rtt_ns: 1,
+                host_delay_ns: Some(delay_ns),
+                tx: Clock::Kernel,
+                rx: Clock::Kernel,
+                fallback: false,
+            };
+            shared.totals.kind(ProbeKind::Icmp).apply(&Event {
+                target: TargetId(0),
+                source_port: 0,
+                what: What::Received(sample),
+            });
+        }
+        let page = Metrics::new(shared, Vec::new()).render().unwrap();
+        let buckets: Vec<_> = page
+            .lines()
+            .filter(|line| line.starts_with("dt_host_delay_seconds_bucket") && line.contains("probe=\"icmp\""))
+            .collect();
+        assert_eq!(buckets.len(), HOST_DELAY_BOUNDS.len() + 1, "{page}");
+        let last = buckets[HOST_DELAY_BOUNDS.len()];
+        assert!(last.contains("le=\"+Inf\"") && last.ends_with(" 3"), "{last}");
+        assert!(buckets[0].ends_with(" 1"), "{}", buckets[0]);
+        assert!(page.contains("dt_host_delay_seconds_count{probe=\"icmp\"} 3"), "{page}");
+    }
 }
