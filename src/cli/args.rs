@@ -96,6 +96,20 @@ fn known_variables() -> BTreeSet<String> {
     known
 }
 
+/// An empty variable counts as not set, as for the agent's keys: compose files and charts leave such behind.
+pub(crate) fn without_empty_variables(command: Command) -> Command {
+    command
+        .mut_args(|arg| {
+            let set = arg.get_env().and_then(std::env::var_os);
+            if set.is_some_and(|value| value.is_empty()) {
+                arg.env(None)
+            } else {
+                arg
+            }
+        })
+        .mut_subcommands(without_empty_variables)
+}
+
 impl<K: Keys> clap::Args for Settings<K> {
     fn augment_args(command: Command) -> Command {
         let config = Arg::new("config")

@@ -85,6 +85,12 @@ fn the_options_of_commands_are_read_from_their_variables() {
         assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{variable}: {ran:?}");
         assert!(ran.err.contains(named), "{variable}: {ran:?}");
     }
+    // Empty ones are not set.
+    let ran = run(
+        &["ping", "-f", "/no/such/file"],
+        &[("DT_PING_COUNT", ""), ("DT_PING_JSON", "")],
+    );
+    assert!(ran.code == Some(2) && ran.err.contains("/no/such/file"), "{ran:?}");
 }
 
 #[test]
