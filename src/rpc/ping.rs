@@ -71,8 +71,11 @@ async fn decide(shared: &Arc<Shared>, peer: &Arc<Peer>) -> (What, Option<LateCal
             Waited::Silent => return (What::Failed(Fate::Lost), None),
         };
         let mut call: LateCall = Box::pin({
-            let (peer, timeout) = (Arc::clone(peer), shared.config.timeout);
-            async move { ping_node(connection, &peer.outgoing, timeout).await }
+            // A peer that is told our own time-out gives up in the same moment, and now and then its error is the first to
+            // be read. It may take as long as its answer is waited for as a late one.
+            let patience = shared.config.timeout + shared.config.late_memory();
+            let peer = Arc::clone(peer);
+            async move { ping_node(connection, &peer.outgoing, patience).await }
         });
         match until(deadline, &mut call).await {
             Waited::Done(Ok(rtt_ns)) => return (What::Received(sample(rtt_ns)), None),

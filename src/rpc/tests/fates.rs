@@ -79,6 +79,35 @@ async fn answered_is_received_with_a_user_clock_sample_and_a_trace() {
     );
 }
 
+/// A peer on h2 that gives up when the time is up that it was told, by a clock that is a little fast.
+async fn punctual_peer() -> SocketAddr {
+    listener(|stream| async move {
+        let mut connection = h2::server::handshake(stream).await.unwrap();
+        while let Some(Ok((request, mut respond))) = connection.accept().await {
+            let told = request.headers()["grpc-timeout"].to_str().unwrap();
+            let told = Duration::from_millis(told.strip_suffix('m').unwrap().parse().unwrap());
+            tokio::spawn(async move {
+                tokio::time::sleep(told - Duration::from_millis(10)).await;
+                let head = http::Response::builder()
+                    .header("content-type", "application/grpc")
+                    .header("grpc-status", "4")
+                    .body(())
+                    .unwrap();
+                let _ = respond.send_response(head, true);
+            });
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_peer_that_gives_up_at_the_deadline_does_not_make_the_ping_refused() {
+    let mut probe = Probe::of(punctual_peer().await, config(100, 20));
+    for _ in 0..10 {
+        assert_eq!(probe.fate().await, Fate::Lost);
+    }
+}
+
 /// The end closes connections, and that is the fate of no ping: neither refused nor told to the original's consumers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_end_gives_up_has_no_fate() {
