@@ -26,6 +26,12 @@ fn listener(family: Family) -> TcpListener {
     TcpListener::bind(SocketAddr::new(family.loopback(), 0)).unwrap()
 }
 
+/// A port of a namespace of the test's own where nobody has ever listened. One where somebody did may go on listening: a
+/// child process that another test starts inherits the socket until it becomes another program.
+fn closed(family: Family) -> SocketAddr {
+    SocketAddr::new(family.loopback(), 40_000)
+}
+
 /// The result, whether it was told at once or later.
 fn result(connector: &mut Connector, key: u32, to: SocketAddr) -> ConnectOutcome {
     match connector.start(key, to) {
@@ -74,9 +80,8 @@ fn an_open_port_is_established_and_leaves_nothing_behind() {
 fn a_closed_port_is_refused() {
     for family in BOTH {
         in_namespace(|| {
-            let to = listener(family).local_addr().unwrap();
             let mut connector = Connector::new(4).unwrap();
-            assert_eq!(result(&mut connector, 1, to), ConnectOutcome::Refused);
+            assert_eq!(result(&mut connector, 1, closed(family)), ConnectOutcome::Refused);
             assert_eq!(connector.in_flight(), 0);
         });
     }
@@ -87,7 +92,7 @@ fn a_port_that_answers_itself_is_refused() {
     for family in BOTH {
         in_namespace(|| {
             // The only port to connect from is the one that is probed.
-            let to = listener(family).local_addr().unwrap();
+            let to = closed(family);
             let only = format!("{0} {0}", to.port());
             std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", only).unwrap();
             let mut connector = Connector::new(4).unwrap();
@@ -251,7 +256,7 @@ fn a_cancelled_attempt_is_not_told_and_its_slot_is_free() {
 #[test]
 fn many_at_once_end_each_in_its_way() {
     in_namespace(|| {
-        let (listener, closed) = (listener(Family::V4), listener(Family::V4).local_addr().unwrap());
+        let (listener, closed) = (listener(Family::V4), closed(Family::V4));
         let open = listener.local_addr().unwrap();
         let drain = std::thread::scope(|scope| {
             let (stop, stopped) = std::sync::mpsc::channel::<()>();
@@ -308,7 +313,7 @@ fn a_socket_is_used_again() {
     for family in BOTH {
         in_namespace(|| {
             let listener = listener(family);
-            let closed = self::listener(family).local_addr().unwrap();
+            let closed = closed(family);
             let open = listener.local_addr().unwrap();
             let mut connector = Connector::new(4).unwrap();
             let (mut ports, mut most, others) = (std::collections::HashSet::new(), 0, sockets());
