@@ -6,13 +6,14 @@ use crate::tap::{Frame, Tap};
 use crate::wire::{Echo, Flow, Seen, see};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 /// Keeps every frame of one interface until it is stopped.
 #[derive(Debug)]
 pub struct Capture {
-    stop: Arc<AtomicBool>,
+    /// When it is to end, by the clock of the stamps; 0 until that is known.
+    stop: Arc<AtomicU64>,
     thread: Option<JoinHandle<Result<Vec<Frame>>>>,
 }
 
@@ -23,16 +24,18 @@ impl Capture {
     /// As [`Tap::open`].
     pub fn start(namespace: &Namespace, interface: &str) -> Result<Capture> {
         let mut tap = Tap::open(namespace, interface)?;
-        let stop = Arc::new(AtomicBool::new(false));
+        let stop = Arc::new(AtomicU64::new(0));
         let told = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
             let mut frames = Vec::new();
             loop {
                 // Read before the last receive, so that all that was queued when the stop was asked for is kept.
-                let last = told.load(Ordering::Acquire);
+                let end = told.load(Ordering::Acquire);
                 match tap.receive()? {
+                    // Where traffic never pauses, its stamps tell the end.
+                    Some(frame) if end > 0 && frame.stamp_ns > end => return Ok(frames),
                     Some(frame) => frames.push(frame),
-                    None if last => return Ok(frames),
+                    None if end > 0 => return Ok(frames),
                     None => {}
                 }
             }
@@ -48,7 +51,7 @@ impl Capture {
     /// # Errors
     /// Where the capture failed meanwhile.
     pub fn stop(mut self) -> Result<Frames> {
-        self.stop.store(true, Ordering::Release);
+        self.stop.store(now_ns(), Ordering::Release);
         let thread = self
             .thread
             .take()
@@ -60,9 +63,15 @@ impl Capture {
     }
 }
 
+/// The clock of the stamps, nanoseconds.
+fn now_ns() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(1, |now| u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
+}
+
 impl Drop for Capture {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
+        self.stop.store(now_ns(), Ordering::Release);
     }
 }
 
