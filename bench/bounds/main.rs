@@ -27,7 +27,7 @@ bounds [paced] [smooth] [memory] [ping] [--windows N] [--dt PATH]
   ping         dt ping with 100,000 targets: memory for each, CPU per probe over that with 1,000
   --windows N  windows of 10 s that paced and smooth measure, 1 to 60 [default: 3]
   --dt PATH    the program dt [default: the one beside this program]
-Without a name, all of them: about 6 minutes.";
+Without a name, all of them: about 10 minutes.";
 
 /// What every measurement needs to know.
 struct Bench {
