@@ -17,6 +17,7 @@ mod peers;
 mod place;
 mod probers;
 mod readiness;
+pub mod request;
 mod resolve;
 mod sources;
 mod status;

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use dt_agent::config::{HostPort, duration};
-use http_body_util::{BodyExt, Limited};
+use dt_agent::request;
+use http_body_util::Empty;
 use hyper::{Request, StatusCode, header};
-use hyper_util::rt::TokioIo;
 
 use crate::args::{Keys, Settings};
 use crate::out;
@@ -92,27 +92,13 @@ fn reachable(served: HostPort) -> HostPort {
 /// What a GET gives.
 async fn ask(address: &HostPort, path: &str) -> Result<(StatusCode, String), String> {
     let stream = tokio::net::TcpStream::connect((address.host.as_str(), address.port)).await;
-    let stream = TokioIo::new(stream.map_err(|error| error.to_string())?);
-    let (mut requests, connection) = hyper::client::conn::http1::handshake(stream).await.map_err(say)?;
-    // Ends with the runtime; what goes wrong with it the request hears of.
-    tokio::spawn(connection);
+    let stream = stream.map_err(|error| error.to_string())?;
     let request = Request::get(path)
         .header(header::HOST, address.to_string())
-        .body(String::new())
+        .body(Empty::new())
         .map_err(|error| error.to_string())?;
-    let answer = requests.send_request(request).await.map_err(say)?;
-    let status = answer.status();
-    let body = Limited::new(answer.into_body(), LONGEST_ANSWER).collect().await;
-    let body = body.map_err(|error| format!("{status}, then: {error}"))?;
-    Ok((status, String::from_utf8_lossy(&body.to_bytes()).into_owned()))
-}
-
-/// An error with its cause, which hyper leaves out.
-fn say(error: hyper::Error) -> String {
-    match std::error::Error::source(&error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
+    let (status, body) = request::answer(stream, request, LONGEST_ANSWER).await?;
+    Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }
 
 #[cfg(test)]

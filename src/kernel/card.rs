@@ -171,7 +171,7 @@ fn interfaces() -> io::Result<Vec<Interface>> {
         .filter(|entry| wanted(entry.flags))
         .map(|entry| entry.interface_name)
         .collect();
-    let socket = UdpSocket::bind("0.0.0.0:0").or_else(|_| UdpSocket::bind("[::]:0"))?;
+    let socket = any_socket()?;
     let looked_at = |name: String| {
         // Whoever can't tell what it stamps doesn't.
         let clock = Ability::read(&socket, &name).ok().and_then(Ability::clock);
@@ -181,9 +181,14 @@ fn interfaces() -> io::Result<Vec<Interface>> {
     Ok(names.into_iter().map(looked_at).collect())
 }
 
+/// A socket to ask about interfaces through: any will do, and a host may lack either IP version.
+fn any_socket() -> io::Result<UdpSocket> {
+    UdpSocket::bind("0.0.0.0:0").or_else(|_| UdpSocket::bind("[::]:0"))
+}
+
 /// Sets a card to stamp every packet.
 fn configure(name: &str) -> io::Result<()> {
-    let socket = UdpSocket::bind("0.0.0.0:0").or_else(|_| UdpSocket::bind("[::]:0"))?;
+    let socket = any_socket()?;
     let granted = Setting::every_packet().write(&socket, name)?;
     if granted.is_every_packet() {
         Ok(())

@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::Empty;
 use hyper::{Request, StatusCode, header};
-use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -18,6 +17,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 use crate::config::HostPort;
+use crate::request;
 
 /// Where a pod finds its token and the API server's authority.
 const CREDENTIALS: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -114,22 +114,8 @@ impl Api {
         let stream = stream.map_err(|error| self.problem(error))?;
         let stream = TlsConnector::from(Arc::new(tls)).connect(name, stream).await;
         let stream = stream.map_err(|error| self.problem(error))?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| self.problem(error))?;
-        // The connection ends with its sender.
-        let answer = async move {
-            let answer = sender
-                .send_request(request)
-                .await
-                .map_err(|error| self.problem(error))?;
-            let (head, body) = answer.into_parts();
-            let body = Limited::new(body, LONGEST_ANSWER).collect().await;
-            let body = body.map_err(|error| self.problem(error))?.to_bytes();
-            Ok((head.status, body))
-        };
-        let (answer, _) = tokio::join!(answer, connection);
-        match answer? {
+        let answer = request::answer(stream, request, LONGEST_ANSWER).await;
+        match answer.map_err(|error| self.problem(error))? {
             (StatusCode::OK, body) => Ok(body),
             (status, body) => Err(Problem::Refused {
                 status,
