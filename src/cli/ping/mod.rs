@@ -10,13 +10,12 @@ mod targets;
 pub(crate) use args::Args;
 
 use std::io::{self, IsTerminal, Write};
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use self::measure::Measured;
 use self::report::{Outcome, Totals};
-use self::targets::{Families, Target};
+use self::targets::{Families, Kept, Target};
 
 /// Runs the command. Exit codes: 0 every target answered at least once (or the user stopped it), 1 one got no reply,
 /// could not be resolved, or nothing could be measured at all, 2 wrong usage.
@@ -46,8 +45,9 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     for error in addresses.iter().filter_map(|a| a.as_ref().err()) {
         eprintln!("dt ping: {error}");
     }
-    let found: Vec<_> = addresses.iter().filter_map(|a| a.as_ref().ok().copied()).collect();
-    let measured = match measure::measure(args, found, &stop) {
+    let addresses: Vec<_> = addresses.into_iter().map(|a| a.ok().map(Kept::from)).collect();
+    let found = targets.iter().zip(&addresses).filter_map(|(t, a)| Some((*a)?.of(t)));
+    let measured = match measure::measure(args, found.collect(), &stop) {
         Ok(measured) => measured,
         Err(error) => {
             eprintln!("dt ping: {error}");
@@ -109,7 +109,7 @@ fn gather(args: &Args) -> Result<Vec<Target>, Vec<String>> {
 fn outcomes(
     args: &Args,
     targets: Vec<Target>,
-    addresses: Vec<Result<SocketAddr, String>>,
+    addresses: Vec<Option<Kept>>,
     measured: Measured,
 ) -> impl Iterator<Item = Outcome> {
     let proto = args.proto.as_str();
@@ -119,7 +119,7 @@ fn outcomes(
     let mut accumulators = accumulators.into_iter();
     let mut recorder = dt_record::Recorder::new();
     targets.into_iter().zip(addresses).map(move |(target, address)| {
-        let address = address.ok();
+        let address = address.map(|address| address.of(&target));
         let accumulator = address.and_then(|_| accumulators.next()).unwrap_or_default();
         Outcome::new(target.name, address, proto, &accumulator, (tx, rx), &mut recorder)
     })

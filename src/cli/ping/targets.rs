@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{BufRead, BufReader, Read};
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6, ToSocketAddrs};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -42,6 +42,39 @@ impl Target {
         self.name
             .get(usize::from(self.host.start)..usize::from(self.host.end))
             .unwrap_or_default()
+    }
+}
+
+/// A target's address as it is kept while 100,000 of them are probed: the port stands with the [`Target`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Kept {
+    ip: IpAddr,
+    /// Which link a link-local address is on, 0 where that doesn't apply.
+    scope: u32,
+}
+
+const _: () = assert!(size_of::<Option<Kept>>() <= 24);
+
+impl From<SocketAddr> for Kept {
+    fn from(address: SocketAddr) -> Kept {
+        let scope = match address {
+            SocketAddr::V4(_) => 0,
+            SocketAddr::V6(v6) => v6.scope_id(),
+        };
+        Kept {
+            ip: address.ip(),
+            scope,
+        }
+    }
+}
+
+impl Kept {
+    /// With the port of its target.
+    pub(super) fn of(self, target: &Target) -> SocketAddr {
+        match self.ip {
+            IpAddr::V4(ip) => SocketAddr::new(ip.into(), target.port),
+            IpAddr::V6(ip) => SocketAddrV6::new(ip, target.port, 0, self.scope).into(),
+        }
     }
 }
 
@@ -279,6 +312,15 @@ mod tests {
         assert_eq!(all_bad[MOST_FAULTS], "f: 4900 more lines with faults");
         let long = "x".repeat(LONGEST_LINE + 1);
         assert!(read_lines(long.as_bytes(), "f", false, None).expect_err("long")[0].contains("longer"));
+    }
+
+    #[test]
+    fn an_address_is_kept_whole() {
+        for text in ["127.0.0.1:4000", "[::1]:4000", "[fe80::1%7]:4000"] {
+            let address: SocketAddr = text.parse().expect(text);
+            let target = parse("some.name", true, Some(4000)).expect("a target");
+            assert_eq!(Kept::from(address).of(&target), address);
+        }
     }
 
     #[test]
