@@ -4,7 +4,7 @@
 use crate::time::{MILLISECOND, Mono, SECOND};
 
 /// The longest tick of a driver, in nanoseconds: one that wakes no less often loses nothing by what it sends at a time.
-pub const LONGEST_TICK: u64 = 50 * MILLISECOND;
+pub const LONGEST_TICK: u64 = 100 * MILLISECOND;
 
 /// Picoseconds in a nanosecond: the unit in which a million probes per second still have a precise interval.
 const PICO: u128 = 1000;

@@ -23,7 +23,7 @@ use crate::resolve::{Resolved, Resolver};
 use crate::status::{PeerStatus, Shared};
 
 /// How often the report ring is emptied: far more often than it fills, and seldom enough to cost nothing.
-const DRAIN_EVERY: Duration = Duration::from_millis(50);
+const DRAIN_EVERY: Duration = Duration::from_millis(200);
 /// Names are looked up again after this long: addresses of pods and of renumbered nodes change.
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
 
