@@ -76,6 +76,7 @@ pub fn pairs(peers: u32, probe: ProbeKind) -> Vec<Arc<Pair>> {
         node: format!("node-{number:05}.example.internal").into(),
         zone: format!("zone-{}", number % 3).into(),
         rack: format!("rack-{:03}", number / 40).into(),
+        ..Endpoint::default()
     };
     let method = if probe == ProbeKind::Tcp {
         Method::Syn

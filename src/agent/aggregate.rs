@@ -9,6 +9,7 @@ use std::collections::hash_map::Entry;
 use std::num::NonZero;
 use std::sync::Arc;
 
+use dt_membership::Labels;
 use dt_probe::{Accumulator, Clock, Event, Fate, ProbeKind, TargetId, Wall, What, Window, WindowTable, grow};
 use dt_record::{Counts, Endpoint, Flow, Recorder, Summary};
 use smol_str::SmolStr;
@@ -120,9 +121,13 @@ impl Aggregate {
     }
 
     /// Where this node stands, as the summaries made from now on say.
-    pub(crate) fn stands(&mut self, zone: SmolStr, rack: SmolStr) {
-        let node = self.tables[0].manner.source.node.clone();
-        let source = Arc::new(Endpoint { node, zone, rack });
+    pub(crate) fn stands(&mut self, labels: Labels) {
+        let source = Arc::new(Endpoint {
+            node: self.tables[0].manner.source.node.clone(),
+            zone: labels.zone,
+            rack: labels.rack,
+            region: labels.region,
+        });
         for table in &mut self.tables {
             table.manner.source = Arc::clone(&source);
         }

@@ -241,13 +241,17 @@ fn where_the_node_stands_is_in_every_summary_made_since_it_is_known() {
     aggregate.apply(ProbeKind::Icmp, &event(a, What::Gone));
     let again = aggregate.add(ProbeKind::Icmp, place("a"));
     aggregate.apply(ProbeKind::Icmp, &received(again));
-    aggregate.stands("z".into(), "r".into());
+    aggregate.stands(Labels {
+        zone: "z".into(),
+        rack: "r".into(),
+        region: "g".into(),
+    });
     let all = close(&mut aggregate, 10_000, 0);
     assert_eq!(all.len(), 1);
     let source = &all[0].pair.source;
     assert_eq!(
-        (source.node.as_str(), source.zone.as_str(), source.rack.as_str()),
-        ("me", "z", "r")
+        [&source.node, &source.zone, &source.rack, &source.region],
+        ["me", "z", "r", "g"]
     );
     assert_eq!(all[0].counts.sent(), 2);
 }

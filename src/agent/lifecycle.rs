@@ -214,6 +214,7 @@ impl Agent {
             node: config.node.as_str().into(),
             zone: config.zone.as_str().into(),
             rack: config.rack.as_str().into(),
+            region: config.region.as_str().into(),
         });
         let mesh = Mesh {
             shared: Arc::clone(&shared),

@@ -160,7 +160,8 @@ impl Peers {
 
 /// Whether records of the two would carry the same pair.
 fn same_pair(a: &Member, b: &Member) -> bool {
-    (a.port, a.tcp_port) == (b.port, b.tcp_port) && a.address == b.address && a.zone == b.zone && a.rack == b.rack
+    (a.port, a.tcp_port) == (b.port, b.tcp_port)
+        && [&a.address, &a.zone, &a.rack, &a.region] == [&b.address, &b.zone, &b.rack, &b.region]
 }
 
 #[cfg(test)]

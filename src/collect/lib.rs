@@ -10,8 +10,12 @@ mod page;
 mod pairs;
 mod row;
 mod series;
+pub mod snapshot;
 pub mod terminal;
+mod view;
 
 pub use matrix::{Matrix, MatrixConfig, MatrixStats};
 pub use row::{PairRow, State};
 pub use series::Ingest;
+pub use snapshot::Snapshot;
+pub use view::{UnknownView, View};

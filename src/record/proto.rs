@@ -17,7 +17,7 @@ macro_rules! same_fields {
             received, lost, refused, unreachable, send_error, late, duplicate, skipped, receive_drops, rtt_min_ns,
             rtt_mean_ns, rtt_p50_ns, rtt_p90_ns, rtt_p99_ns, rtt_p999_ns, rtt_max_ns, host_delay_p50_ns,
             host_delay_p99_ns, host_delay_max_ns, timestamp_tx, timestamp_rx, timestamp_fallbacks, flows,
-            worst_flow_port, worst_flow_lost, hdr)
+            worst_flow_port, worst_flow_lost, hdr, src_region, dst_region)
     };
     (@build $to:ident, $from:ident, { $($rest:tt)* }; $($field:ident),+) => {
         $to { $($field: $from.$field,)+ $($rest)* }

@@ -68,6 +68,9 @@ pub struct SummaryRecord {
     /// Its rack; empty where unlabelled.
     #[serde(default)]
     pub src_rack: String,
+    /// Its region; in JSON absent where unlabelled.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub src_region: String,
     /// The probed node.
     pub dst_node: String,
     /// The address probed.
@@ -82,6 +85,9 @@ pub struct SummaryRecord {
     /// Its rack; empty where unlabelled.
     #[serde(default)]
     pub dst_rack: String,
+    /// Its region; in JSON absent where unlabelled.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub dst_region: String,
     /// `icmp`, `tcp` or `grpc`.
     pub probe: String,
     /// `echo`, `syn`, `connect` or `ping_node`.
@@ -195,11 +201,13 @@ impl SummaryRecord {
             src_ip: pair.source_ip.map(|ip| ip.to_string()).unwrap_or_default(),
             src_zone: pair.source.zone.to_string(),
             src_rack: pair.source.rack.to_string(),
+            src_region: pair.source.region.to_string(),
             dst_node: pair.destination.node.to_string(),
             dst_ip: pair.destination_ip.to_string(),
             dst_port: u32::from(pair.destination_port),
             dst_zone: pair.destination.zone.to_string(),
             dst_rack: pair.destination.rack.to_string(),
+            dst_region: pair.destination.region.to_string(),
             probe: pair.probe.to_string(),
             method: pair.method.to_string(),
             payload_bytes: pair.payload_bytes,

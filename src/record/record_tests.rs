@@ -11,6 +11,7 @@ fn endpoint(node: &str, zone: &str, rack: &str) -> Endpoint {
         node: node.into(),
         zone: zone.into(),
         rack: rack.into(),
+        region: format!("region of {zone}").into(),
     }
 }
 
@@ -83,8 +84,8 @@ fn golden_json() {
     let golden = concat!(
         r#"{"schema_version":1,"cluster":"c1","agent_version":"0.1.0","boot_id":"b00f","seq":42,"#,
         r#""window_start_ms":1700000000000,"window_end_ms":1700000010000,"src_node":"a","src_ip":"10.0.0.1","#,
-        r#""src_zone":"z1","src_rack":"r1","dst_node":"b","dst_ip":"10.0.0.2","dst_port":4000,"dst_zone":"z2","#,
-        r#""dst_rack":"","probe":"tcp","method":"syn","payload_bytes":null,"sent":13,"received":3,"lost":1,"#,
+        r#""src_zone":"z1","src_rack":"r1","src_region":"region of z1","dst_node":"b","dst_ip":"10.0.0.2","dst_port":4000,"dst_zone":"z2","#,
+        r#""dst_rack":"","dst_region":"region of z2","probe":"tcp","method":"syn","payload_bytes":null,"sent":13,"received":3,"lost":1,"#,
         r#""refused":2,"unreachable":3,"send_error":4,"late":5,"duplicate":6,"skipped":7,"receive_drops":9,"#,
         r#""rtt_min_ns":1000,"rtt_mean_ns":667333,"rtt_p50_ns":1003,"rtt_p90_ns":2007039,"rtt_p99_ns":2007039,"#,
         r#""rtt_p999_ns":2007039,"rtt_max_ns":2007039,"host_delay_p50_ns":100,"host_delay_p99_ns":200703,"#,

@@ -18,6 +18,8 @@ pub struct Endpoint {
     pub zone: SmolStr,
     /// The rack it stands in.
     pub rack: SmolStr,
+    /// The region its zone belongs to.
+    pub region: SmolStr,
 }
 
 /// Who was probed by whom and how: the identity under which summaries merge.

@@ -111,7 +111,7 @@ impl Mesh {
                         self.switch();
                     }
                     Some(Control::Peers(answer)) => drop(answer.send(self.peer_list())),
-                    Some(Control::Labels(labels)) => self.aggregate.stands(labels.zone, labels.rack),
+                    Some(Control::Labels(labels)) => self.aggregate.stands(labels),
                     Some(Control::Drain(until)) => return self.drain(inbox, until).await,
                     None => return self.drain(inbox, Instant::now()).await,
                 },

@@ -117,6 +117,7 @@ impl Mesh {
             node: peer.member.node.clone(),
             zone: peer.member.zone.clone(),
             rack: peer.member.rack.clone(),
+            region: peer.member.region.clone(),
         });
         for kind in ProbeKind::ALL.iter().copied() {
             if self.probers.method(kind).is_none() {

@@ -30,6 +30,7 @@ pub fn pair(source: (&str, &str, &str), destination: (&str, &str, &str), probe: 
         node: node.into(),
         zone: zone.into(),
         rack: rack.into(),
+        region: "".into(),
     };
     Arc::new(Pair {
         source: Arc::new(end(source)),
