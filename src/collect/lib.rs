@@ -4,16 +4,25 @@
 //! as JSON; [`terminal::summary_table`] prints it.
 
 pub mod api;
+pub mod detail;
 mod events;
+pub mod grouped;
 mod matrix;
+mod nodes;
+mod observation;
+mod packed;
 mod page;
 mod pairs;
+mod pane;
 mod row;
 mod series;
 pub mod snapshot;
 pub mod terminal;
+mod total;
 mod view;
 
+pub use detail::PairDetail;
+pub use grouped::{Grouped, Level};
 pub use matrix::{Matrix, MatrixConfig, MatrixStats};
 pub use row::{PairRow, State};
 pub use series::Ingest;

@@ -1,38 +1,39 @@
-//! Source x destination x probe kind: the rolling picture of the cluster that page, JSON and terminal show.
+//! Source x destination x probe kind: the rolling picture of the cluster that page, JSON, terminal and diagnosis read.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use dt_probe::ProbeKind;
-use dt_record::{Pair, Summary};
+use dt_record::{DecodeError, Endpoint, Pair, Summary, SummaryRecord};
 use tokio::sync::watch;
 
-use crate::row::PairRow;
-use crate::series::{Ingest, Pane, Series};
+use crate::nodes::Nodes;
+use crate::observation::{End, Manner, Observation};
+use crate::series::{Ingest, Series};
 
 /// How much the matrix keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MatrixConfig {
-    /// How far back the numbers reach: records are merged over this long. At least 12 ms.
-    pub view: Duration,
+    /// The width of the finest panes, at least 1 ms: the window of the agents, where all have the same. Records of shorter
+    /// windows are merged into it.
+    pub window: Duration,
     /// A series without a record for this many of its own windows is stale.
     pub stale_windows: u64,
-    /// A series without a record for this long is forgotten. Longer than the view, so that staleness is seen.
+    /// A series without a record for this long is forgotten. Longer than three windows, so that staleness is seen.
     pub forget: Duration,
     /// At most this many series (pair x probe kind); records of further ones are counted and dropped.
     pub max_series: usize,
 }
 
 impl Default for MatrixConfig {
-    /// One minute, stale after 3 windows, forgotten after 15 minutes; 500,000 series are 1,000 nodes with 250 peers
-    /// and two kinds each.
+    /// Windows of 10 s, stale after 3, forgotten after 75 minutes, which is longer than the longest view; 500,000 series are
+    /// 1,000 nodes with 250 peers and two kinds each.
     fn default() -> Self {
         Self {
-            view: Duration::from_secs(60),
+            window: Duration::from_secs(10),
             stale_windows: 3,
-            forget: Duration::from_secs(15 * 60),
+            forget: Duration::from_secs(75 * 60),
             max_series: 500_000,
         }
     }
@@ -43,7 +44,7 @@ impl Default for MatrixConfig {
 pub struct MatrixStats {
     /// Records that count.
     pub merged: u64,
-    /// Records older than the view.
+    /// Records older than the longest view.
     pub too_old: u64,
     /// Records from the future.
     pub too_far_ahead: u64,
@@ -58,24 +59,32 @@ type Slots = [Option<Box<Series>>; 3];
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Source node -> destination node -> probe kind. Ordered, so that what is read out is ordered too.
-    rows: BTreeMap<String, BTreeMap<String, Slots>>,
+    nodes: Nodes,
+    /// By number of the source: (number of the destination, its series), ascending.
+    rows: Vec<Vec<(u32, Slots)>>,
     series: usize,
     forgot_at_ms: u64,
+    /// Working memory of merging.
+    scratch: Vec<(u64, u64)>,
 }
 
-/// All series from one zone to another, of one kind.
-pub(crate) struct ZonePair {
-    pub(crate) pairs: usize,
-    pub(crate) total: Option<Pane>,
+/// One series as a reader sees it.
+pub(crate) struct Visited<'a> {
+    /// Numbers of its nodes: below [`Visited::bound`], and their own while the visit lasts.
+    pub(crate) numbers: (u32, u32),
+    pub(crate) source: &'a Arc<Endpoint>,
+    pub(crate) destination: &'a Arc<Endpoint>,
+    pub(crate) probe: ProbeKind,
+    pub(crate) series: &'a Series,
 }
 
-/// The matrix. Summaries go in by [`Matrix::ingest`], rows come out by [`Matrix::rows`]; both by `&self`, so that one
-/// `Arc<Matrix>` serves writers and readers. It reads no clock: whoever calls says what time it is (UTC milliseconds).
+/// The matrix. Summaries go in by [`Matrix::ingest`], pictures come out by [`Matrix::snapshot`] and its like; all by
+/// `&self`, so that one `Arc<Matrix>` serves writers and readers. It reads no clock: whoever calls says what time it is
+/// (UTC milliseconds).
 #[derive(Debug)]
 pub struct Matrix {
     config: MatrixConfig,
-    view_ms: u64,
+    width_ms: u64,
     inner: RwLock<Inner>,
     notes: RwLock<Vec<String>>,
     merged: AtomicU64,
@@ -91,7 +100,7 @@ impl Matrix {
     #[must_use]
     pub fn new(config: MatrixConfig) -> Self {
         Self {
-            view_ms: millis(config.view),
+            width_ms: millis(config.window).max(1),
             config,
             inner: RwLock::default(),
             notes: RwLock::default(),
@@ -109,27 +118,49 @@ impl Matrix {
         &self.config
     }
 
-    pub(crate) fn view_ms(&self) -> u64 {
-        self.view_ms
-    }
-
     /// Announces a series before its first record, so that it is shown as waiting instead of missing. Without effect
     /// on a series that is known, or beyond the bound.
     pub fn expect(&self, pair: Arc<Pair>, now_ms: u64) {
-        self.write().series_of(pair, now_ms, self.config.max_series);
+        let manner = Manner {
+            method: pair.method,
+            payload_bytes: pair.payload_bytes,
+            destination_ip: Some(pair.destination_ip),
+            destination_port: pair.destination_port,
+        };
+        let new = || Series::new(manner, 0, now_ms);
+        let (source, destination) = (End::from(&*pair.source), End::from(&*pair.destination));
+        self.write()
+            .series_of(&source, &destination, pair.probe, self.config.max_series, new);
         self.changed();
     }
 
     /// Adds one summary that arrived at `now_ms`. A repeated record would count twice: whoever reads from a source
     /// that repeats drops repeats before.
     pub fn ingest(&self, summary: &Summary, now_ms: u64) -> Ingest {
+        self.take(&Observation::from(summary), now_ms)
+    }
+
+    /// The same with a record that was read from `partition` of the summary topic.
+    ///
+    /// # Errors
+    /// A kind of probe that is unknown here, or a histogram that contradicts the record's counts.
+    pub fn ingest_record(&self, record: &SummaryRecord, partition: i32, now_ms: u64) -> Result<Ingest, DecodeError> {
+        Ok(self.take(&Observation::of_record(record, partition)?, now_ms))
+    }
+
+    fn take(&self, observation: &Observation<'_>, now_ms: u64) -> Ingest {
         let outcome = {
             let mut inner = self.write();
             inner.forget(millis(self.config.forget), now_ms);
-            match inner.series_of(Arc::clone(&summary.pair), now_ms, self.config.max_series) {
-                Some(series) => series.ingest(summary, self.view_ms, now_ms),
-                None => Ingest::Full,
-            }
+            let mut scratch = std::mem::take(&mut inner.scratch);
+            let new = || Series::new(observation.manner, observation.partition, now_ms);
+            let (source, destination) = (&observation.source, &observation.destination);
+            let series = inner.series_of(source, destination, observation.probe, self.config.max_series, new);
+            let outcome = series.map_or(Ingest::Full, |series| {
+                series.ingest(observation, self.width_ms, now_ms, &mut scratch)
+            });
+            inner.scratch = scratch;
+            outcome
         };
         let counter = match outcome {
             Ingest::Merged => &self.merged,
@@ -144,46 +175,38 @@ impl Matrix {
         outcome
     }
 
-    /// Every series as of `now_ms`, by source, destination and kind. The lock is taken once per source, so that
-    /// a large matrix doesn't keep its writers waiting for the whole of it.
-    #[must_use]
-    pub fn rows(&self, now_ms: u64) -> Vec<PairRow> {
-        let sources: Vec<String> = self.read().rows.keys().cloned().collect();
-        let mut rows = Vec::new();
-        for source in &sources {
-            let inner = self.read();
-            let series = inner
-                .rows
-                .get(source)
-                .into_iter()
-                .flat_map(BTreeMap::values)
-                .flatten()
-                .flatten();
-            rows.extend(series.map(|s| PairRow::new(s, self.config.stale_windows, now_ms)));
-        }
-        rows
+    /// Forgets the series of `partition`: another reader has it now.
+    pub fn forget_partition(&self, partition: i32) {
+        self.write().retain(|series| series.partition != partition);
+        self.changed();
     }
 
-    /// The same by pair of zones and kind: distributions added, so that the percentiles are those of all the probes.
-    pub(crate) fn zones(&self) -> BTreeMap<(String, String, ProbeKind), ZonePair> {
-        let mut zones: BTreeMap<_, ZonePair> = BTreeMap::new();
-        for series in self.read().rows.values().flat_map(BTreeMap::values).flatten().flatten() {
-            let Some(pane) = series.total() else { continue };
-            let pair = &series.pair;
-            let zone = zones
-                .entry((
-                    pair.source.zone.to_string(),
-                    pair.destination.zone.to_string(),
-                    pair.probe,
-                ))
-                .or_insert_with(|| ZonePair { pairs: 0, total: None });
-            zone.pairs += 1;
-            match &mut zone.total {
-                Some(total) => total.add(&pane),
-                None => zone.total = Some(pane),
-            }
+    /// Shows every series to `visitor`, by source and destination in the order of their numbers. The lock is taken once per
+    /// source, so that a large matrix doesn't keep its writers waiting for the whole of it.
+    pub(crate) fn visit(&self, mut visitor: impl FnMut(Visited<'_>)) {
+        let bound = self.read().nodes.bound();
+        for number in 0..u32::try_from(bound).unwrap_or(u32::MAX) {
+            self.visit_row(number, &mut visitor);
         }
-        zones
+    }
+
+    /// The same of one pair.
+    pub(crate) fn visit_pair(&self, source: &str, destination: &str, mut visitor: impl FnMut(Visited<'_>)) {
+        let inner = self.read();
+        let (Some(source), Some(destination)) = (inner.nodes.find(source), inner.nodes.find(destination)) else {
+            return;
+        };
+        let row = inner.rows.get(source as usize).map(Vec::as_slice).unwrap_or_default();
+        if let Ok(at) = row.binary_search_by_key(&destination, |(number, _)| *number) {
+            inner.show(source, &row[at], &mut visitor);
+        }
+    }
+
+    fn visit_row(&self, number: u32, visitor: &mut impl FnMut(Visited<'_>)) {
+        let inner = self.read();
+        for entry in inner.rows.get(number as usize).into_iter().flatten() {
+            inner.show(number, entry, visitor);
+        }
     }
 
     /// What was taken in and refused.
@@ -231,26 +254,67 @@ impl Matrix {
 }
 
 impl Inner {
-    fn series_of(&mut self, pair: Arc<Pair>, now_ms: u64, max_series: usize) -> Option<&mut Series> {
-        let kind = slot(pair.probe);
-        let known = self
-            .rows
-            .get(pair.source.node.as_str())
-            .and_then(|row| row.get(pair.destination.node.as_str()))
-            .is_some_and(|slots| slots[kind].is_some());
-        if !known {
-            if self.series >= max_series {
-                return None;
+    /// The series of a pair and kind, begun where it is new; `None` where there are as many as may be.
+    fn series_of(
+        &mut self,
+        source: &End<'_>,
+        destination: &End<'_>,
+        probe: ProbeKind,
+        max_series: usize,
+        new: impl FnOnce() -> Series,
+    ) -> Option<&mut Series> {
+        let known = self.nodes.find(source.node).zip(self.nodes.find(destination.node));
+        let place = known.and_then(|(source, destination)| {
+            let row = self.rows.get(source as usize)?;
+            let at = row.binary_search_by_key(&destination, |(number, _)| *number).ok()?;
+            row[at].1[probe as usize].is_some().then_some((source, destination, at))
+        });
+        let (row, at) = match place {
+            Some((from, to, at)) => {
+                self.nodes.label(from, source, true);
+                self.nodes.label(to, destination, false);
+                (from, at)
             }
-            self.series += 1;
-            let row = self.rows.entry(pair.source.node.to_string()).or_default();
-            let slots = row.entry(pair.destination.node.to_string()).or_default();
-            return Some(slots[kind].insert(Box::new(Series::new(pair, now_ms))));
+            None => {
+                if self.series >= max_series {
+                    return None;
+                }
+                self.series += 1;
+                let from = self.nodes.use_by_series(source, true);
+                let to = self.nodes.use_by_series(destination, false);
+                self.nodes.label(from, source, true);
+                if self.rows.len() < self.nodes.bound() {
+                    self.rows.resize_with(self.nodes.bound(), Vec::new);
+                }
+                let row = self.rows.get_mut(from as usize)?;
+                let at = row.binary_search_by_key(&to, |(number, _)| *number);
+                let at = at.unwrap_or_else(|at| {
+                    row.insert(at, (to, Slots::default()));
+                    at
+                });
+                row[at].1[probe as usize] = Some(Box::new(new()));
+                (from, at)
+            }
+        };
+        self.rows.get_mut(row as usize)?.get_mut(at)?.1[probe as usize].as_deref_mut()
+    }
+
+    fn show(&self, source: u32, (destination, slots): &(u32, Slots), visitor: &mut impl FnMut(Visited<'_>)) {
+        let numbers = (source, *destination);
+        let (Some(source), Some(destination)) = (self.nodes.endpoint(source), self.nodes.endpoint(*destination)) else {
+            return;
+        };
+        for (probe, series) in ProbeKind::ALL.iter().zip(slots) {
+            if let Some(series) = series {
+                visitor(Visited {
+                    numbers,
+                    source,
+                    destination,
+                    probe: *probe,
+                    series,
+                });
+            }
         }
-        self.rows
-            .get_mut(pair.source.node.as_str())?
-            .get_mut(pair.destination.node.as_str())?[kind]
-            .as_deref_mut()
     }
 
     /// Drops the series that fell silent, looking for them ten times in the time that makes one forgotten.
@@ -259,31 +323,27 @@ impl Inner {
             return;
         }
         self.forgot_at_ms = now_ms;
-        let mut left = 0;
-        self.rows.retain(|_, row| {
-            row.retain(|_, slots| {
+        self.nodes.rested();
+        self.retain(|series| now_ms.saturating_sub(series.heard_ms) <= forget_ms);
+    }
+
+    fn retain(&mut self, keep: impl Fn(&Series) -> bool) {
+        let Inner {
+            nodes, rows, series, ..
+        } = self;
+        for (source, row) in (0..).zip(rows) {
+            row.retain_mut(|(destination, slots)| {
                 for slot in slots.iter_mut() {
-                    if slot
-                        .as_ref()
-                        .is_some_and(|s| now_ms.saturating_sub(s.last_seen_ms) > forget_ms)
-                    {
+                    if slot.as_ref().is_some_and(|series| !keep(series)) {
                         *slot = None;
+                        *series -= 1;
+                        nodes.release(source);
+                        nodes.release(*destination);
                     }
-                    left += usize::from(slot.is_some());
                 }
                 slots.iter().any(Option::is_some)
             });
-            !row.is_empty()
-        });
-        self.series = left;
-    }
-}
-
-fn slot(kind: ProbeKind) -> usize {
-    match kind {
-        ProbeKind::Icmp => 0,
-        ProbeKind::Tcp => 1,
-        ProbeKind::Grpc => 2,
+        }
     }
 }
 

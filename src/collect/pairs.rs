@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use axum::body::Bytes;
 
 use crate::matrix::Matrix;
+use crate::view::View;
 
 /// A body is good for this long. Half the time in which pages are told to refresh.
 const GOOD_FOR_MS: u64 = 500;
@@ -26,7 +27,7 @@ impl PairsBody {
         if let Some(made) = made.as_ref().filter(|made| now_ms.abs_diff(made.at_ms) < GOOD_FOR_MS) {
             return Ok(made.json.clone());
         }
-        let json = Bytes::from(serde_json::to_vec(&matrix.rows(now_ms))?);
+        let json = Bytes::from(serde_json::to_vec(&matrix.rows(View::Minute, now_ms))?);
         *made = Some(Made {
             at_ms: now_ms,
             json: json.clone(),

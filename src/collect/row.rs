@@ -1,12 +1,15 @@
 //! One pair and probe kind as readers see it: the JSON of the interface, and what the terminal prints.
 
-use dt_record::Distribution;
 use serde::Serialize;
 
+use crate::matrix::{Matrix, Visited};
 use crate::series::Series;
+use crate::snapshot::Delays;
+use crate::total::{Adder, Total};
+use crate::view::View;
 
 /// Whether a series' numbers describe the present.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Announced, and no record yet.
@@ -17,7 +20,19 @@ pub enum State {
     Stale,
 }
 
-/// One object of `GET /api/v1/pairs`: one pair and probe kind over the view. Delays are in nanoseconds and `None`
+impl State {
+    pub(crate) fn of(series: &Series, stale_windows: u64, now_ms: u64) -> State {
+        if series.window_ms == 0 {
+            State::Waiting
+        } else if now_ms.saturating_sub(series.heard_ms) > series.window_ms.saturating_mul(stale_windows) {
+            State::Stale
+        } else {
+            State::Fresh
+        }
+    }
+}
+
+/// One object of `GET /api/v1/pairs`: one pair and probe kind over a view. Delays are in nanoseconds and `None`
 /// where nothing was received (or, for host delay, where it doesn't apply); times are UTC milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[expect(
@@ -28,13 +43,16 @@ pub struct PairRow {
     pub src_node: String,
     pub src_zone: String,
     pub src_rack: String,
+    pub src_region: String,
     pub dst_node: String,
     pub dst_zone: String,
     pub dst_rack: String,
+    pub dst_region: String,
     pub dst_ip: String,
     pub dst_port: u16,
     pub probe: &'static str,
     pub method: &'static str,
+    pub payload_bytes: Option<u32>,
     pub sent: u64,
     pub received: u64,
     pub lost: u64,
@@ -44,6 +62,7 @@ pub struct PairRow {
     pub late: u64,
     pub duplicate: u64,
     pub skipped: u64,
+    pub receive_drops: u64,
     pub rtt_min_ns: Option<u64>,
     pub rtt_mean_ns: Option<u64>,
     pub rtt_p50_ns: Option<u64>,
@@ -66,33 +85,52 @@ pub struct PairRow {
     pub stale: bool,
 }
 
+impl Matrix {
+    /// Every series over `view` as of `now_ms`, by source, destination and kind.
+    #[must_use]
+    pub fn rows(&self, view: View, now_ms: u64) -> Vec<PairRow> {
+        let mut adder = Adder::new();
+        let mut rows = Vec::new();
+        self.visit(|visited| {
+            let total = adder.total(visited.series.panes(view));
+            let state = State::of(visited.series, self.config().stale_windows, now_ms);
+            rows.push(PairRow::new(&visited, &total, state));
+        });
+        // Stable: the kinds of a pair keep their order.
+        rows.sort_by(|a, b| (&a.src_node, &a.dst_node).cmp(&(&b.src_node, &b.dst_node)));
+        rows
+    }
+}
+
 impl PairRow {
-    pub(crate) fn new(series: &Series, stale_windows: u64, now_ms: u64) -> Self {
-        let pair = &series.pair;
-        let total = series.total();
-        let counts = total.as_ref().map(|t| t.counts).unwrap_or_default();
-        let none = Distribution::default();
-        let (rtt, host) = total.as_ref().map_or((&none, &none), |t| (&t.rtt, &t.host_delay));
-        let clocks = total.as_ref().filter(|t| t.counts.sent() > 0);
-        let silence_ms = now_ms.saturating_sub(series.last_seen_ms);
-        let state = if total.is_none() {
-            State::Waiting
-        } else if silence_ms > series.window_ms.saturating_mul(stale_windows) {
-            State::Stale
-        } else {
-            State::Fresh
-        };
+    fn new(visited: &Visited<'_>, total: &Total, state: State) -> Self {
+        let Visited {
+            source,
+            destination,
+            series,
+            ..
+        } = visited;
+        let counts = &total.counts;
+        let (rtt, host) = (Delays::from(&total.rtt), Delays::from(&total.host_delay));
+        let seen = (state != State::Waiting).then_some(());
         Self {
-            src_node: pair.source.node.to_string(),
-            src_zone: pair.source.zone.to_string(),
-            src_rack: pair.source.rack.to_string(),
-            dst_node: pair.destination.node.to_string(),
-            dst_zone: pair.destination.zone.to_string(),
-            dst_rack: pair.destination.rack.to_string(),
-            dst_ip: pair.destination_ip.to_string(),
-            dst_port: pair.destination_port,
-            probe: pair.probe.as_str(),
-            method: pair.method.as_str(),
+            src_node: source.node.to_string(),
+            src_zone: source.zone.to_string(),
+            src_rack: source.rack.to_string(),
+            src_region: source.region.to_string(),
+            dst_node: destination.node.to_string(),
+            dst_zone: destination.zone.to_string(),
+            dst_rack: destination.rack.to_string(),
+            dst_region: destination.region.to_string(),
+            dst_ip: series
+                .manner
+                .destination_ip
+                .map(|ip| ip.to_string())
+                .unwrap_or_default(),
+            dst_port: series.manner.destination_port,
+            probe: visited.probe.as_str(),
+            method: series.manner.method.as_str(),
+            payload_bytes: series.manner.payload_bytes,
             sent: counts.sent(),
             received: counts.received,
             lost: counts.lost,
@@ -102,22 +140,23 @@ impl PairRow {
             late: counts.late,
             duplicate: counts.duplicate,
             skipped: counts.skipped,
-            rtt_min_ns: rtt.min(),
-            rtt_mean_ns: rtt.mean(),
-            rtt_p50_ns: rtt.quantile(0.5),
-            rtt_p90_ns: rtt.quantile(0.9),
-            rtt_p99_ns: rtt.quantile(0.99),
-            rtt_p999_ns: rtt.quantile(0.999),
-            rtt_max_ns: rtt.max(),
-            host_delay_p50_ns: host.quantile(0.5),
-            host_delay_p99_ns: host.quantile(0.99),
-            host_delay_max_ns: host.max(),
-            timestamp_tx: clocks.map(|t| t.timestamp_tx.as_str()),
-            timestamp_rx: clocks.map(|t| t.timestamp_rx.as_str()),
+            receive_drops: total.receive_drops,
+            rtt_min_ns: rtt.min,
+            rtt_mean_ns: rtt.mean,
+            rtt_p50_ns: rtt.p50,
+            rtt_p90_ns: rtt.p90,
+            rtt_p99_ns: rtt.p99,
+            rtt_p999_ns: rtt.p999,
+            rtt_max_ns: rtt.max,
+            host_delay_p50_ns: host.p50,
+            host_delay_p99_ns: host.p99,
+            host_delay_max_ns: host.max,
+            timestamp_tx: total.clocks.map(|(tx, _)| tx.as_str()),
+            timestamp_rx: total.clocks.map(|(_, rx)| rx.as_str()),
             timestamp_fallbacks: counts.timestamp_fallbacks,
-            window_start_ms: total.as_ref().map(|t| t.start_ms),
-            window_end_ms: total.as_ref().map(|t| t.end_ms),
-            last_seen_ms: total.as_ref().map(|_| series.last_seen_ms),
+            window_start_ms: seen.map(|()| total.start_ms),
+            window_end_ms: seen.map(|()| total.end_ms),
+            last_seen_ms: seen.map(|()| series.heard_ms),
             state,
             stale: state == State::Stale,
         }

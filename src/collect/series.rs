@@ -1,138 +1,187 @@
-//! One pair and probe kind over the recent past: a few panes of merged summaries.
+//! What is kept of one series: its panes, on three ladders of different reach.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use crate::observation::{Manner, Observation};
+use crate::pane::Pane;
+use crate::view::View;
 
-use dt_probe::Clock;
-use dt_record::{Counts, Distribution, Pair, Summary};
+const MINUTE_MS: u64 = 60_000;
+const TEN_MINUTES_MS: u64 = 600_000;
+const HOUR_MS: u64 = 3_600_000;
 
-/// How many panes the view is cut into. A record leaves the view with its whole pane, so the view covers between
-/// 11/12 and 12/12 of its nominal length; more panes would be more exact and cost memory for every pair.
-const PANES_PER_VIEW: u64 = 12;
-
-/// What several windows of one series amount to.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Pane {
-    pub(crate) start_ms: u64,
-    pub(crate) end_ms: u64,
-    pub(crate) counts: Counts,
-    pub(crate) rtt: Distribution,
-    pub(crate) host_delay: Distribution,
-    pub(crate) timestamp_tx: Clock,
-    pub(crate) timestamp_rx: Clock,
-}
-
-impl Pane {
-    fn new(summary: &Summary) -> Self {
-        Self {
-            start_ms: summary.window_start_ms,
-            end_ms: summary.window_end_ms,
-            counts: summary.counts,
-            rtt: summary.rtt.clone(),
-            host_delay: summary.host_delay.clone(),
-            timestamp_tx: summary.timestamp_tx,
-            timestamp_rx: summary.timestamp_rx,
-        }
-    }
-
-    pub(crate) fn add(&mut self, other: &Pane) {
-        self.start_ms = self.start_ms.min(other.start_ms);
-        self.end_ms = self.end_ms.max(other.end_ms);
-        // Of a window in which nothing was decided, the clock says nothing.
-        if self.counts.sent() == 0 {
-            (self.timestamp_tx, self.timestamp_rx) = (other.timestamp_tx, other.timestamp_rx);
-        } else if other.counts.sent() > 0 {
-            self.timestamp_tx = self.timestamp_tx.min(other.timestamp_tx);
-            self.timestamp_rx = self.timestamp_rx.min(other.timestamp_rx);
-        }
-        self.counts.add(&other.counts);
-        self.rtt.merge(&other.rtt);
-        self.host_delay.merge(&other.host_delay);
-    }
-}
+/// Records whose window ends further in the future than this are not believed.
+const AHEAD_MS: u64 = MINUTE_MS;
 
 /// What became of a record handed to the matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ingest {
     /// It counts.
     Merged,
-    /// Its window ended before the view of its series begins.
+    /// Its window ended more than an hour before the newest of its series, or before now.
     TooOld,
-    /// Its window ends further in the future than the view is long, so its clock can't be trusted.
+    /// Its window ends more than a minute (and more than its own length) in the future, so its clock can't be trusted.
     TooFarAhead,
     /// Its series isn't known and there are as many series as may be.
     Full,
 }
 
-/// One pair and probe kind.
-#[derive(Debug)]
-pub(crate) struct Series {
-    /// The newest record's identity: labels, address and method may change while the nodes' names stay.
-    pub(crate) pair: Arc<Pair>,
-    /// When the newest record arrived; the time it was announced where none has.
-    pub(crate) last_seen_ms: u64,
-    /// Length of the shortest window seen; 0 before the first record.
-    pub(crate) window_ms: u64,
-    panes: VecDeque<Pane>,
-}
+/// Panes of one width, ascending and not overlapping.
+#[derive(Debug, Default)]
+pub(crate) struct Ladder(Vec<Pane>);
 
-impl Series {
-    pub(crate) fn new(pair: Arc<Pair>, now_ms: u64) -> Self {
-        Self {
-            pair,
-            last_seen_ms: now_ms,
-            window_ms: 0,
-            panes: VecDeque::new(),
+impl Ladder {
+    fn add(&mut self, observation: &Observation<'_>, width_ms: u64, scratch: &mut Vec<(u64, u64)>) {
+        // A merged record of several windows counts for the time it was completed.
+        let slot = |end_ms: u64| end_ms.saturating_sub(1) / width_ms;
+        let mine = slot(observation.end_ms);
+        let at = self.0.partition_point(|pane| slot(pane.end_ms) < mine);
+        match self.0.get_mut(at) {
+            Some(found) if slot(found.end_ms) == mine => found.add(observation, scratch),
+            _ => {
+                let mut pane = Pane::of(observation);
+                pane.add(observation, scratch);
+                // One more at a time: there are half a million of these, and each soon has all it will ever have.
+                self.0.reserve_exact(1);
+                self.0.insert(at, pane);
+            }
         }
     }
 
-    pub(crate) fn ingest(&mut self, summary: &Summary, view_ms: u64, now_ms: u64) -> Ingest {
-        let pane_ms = (view_ms / PANES_PER_VIEW).max(1);
-        if summary.window_end_ms > now_ms.saturating_add(view_ms) {
+    /// Drops what ended before `since_ms`, but never the newest.
+    fn trim(&mut self, since_ms: u64) {
+        let old = self.0.partition_point(|pane| pane.end_ms <= since_ms);
+        let old = old.min(self.0.len().saturating_sub(1));
+        if old > 0 {
+            self.0.drain(..old);
+        }
+    }
+}
+
+/// One pair and probe kind.
+#[derive(Debug)]
+pub(crate) struct Series {
+    pub(crate) manner: Manner,
+    /// When it was last heard of: the arrival of its newest record, but no later than that record was due, so that old
+    /// records read again don't make it look alive. The time it was announced, where none has come.
+    pub(crate) heard_ms: u64,
+    /// Length of the shortest window seen; 0 before the first record.
+    pub(crate) window_ms: u64,
+    /// See [`Cell::failing_since_ms`](crate::snapshot::Cell::failing_since_ms).
+    pub(crate) failing_since_ms: Option<u64>,
+    /// The partition that its records come from.
+    pub(crate) partition: i32,
+    /// Windows of the last minute, minutes of the last ten, ten-minute panes of the last hour.
+    ladders: [Ladder; 3],
+}
+
+impl Series {
+    pub(crate) fn new(manner: Manner, partition: i32, now_ms: u64) -> Self {
+        Self {
+            manner,
+            heard_ms: now_ms,
+            window_ms: 0,
+            failing_since_ms: None,
+            partition,
+            ladders: Default::default(),
+        }
+    }
+
+    /// `width_ms` is that of the finest panes.
+    pub(crate) fn ingest(
+        &mut self,
+        observation: &Observation<'_>,
+        width_ms: u64,
+        now_ms: u64,
+        scratch: &mut Vec<(u64, u64)>,
+    ) -> Ingest {
+        let length = observation.end_ms.saturating_sub(observation.start_ms).max(1);
+        let horizon = now_ms.saturating_add(AHEAD_MS.max(length));
+        if observation.end_ms > horizon {
             return Ingest::TooFarAhead;
         }
-        if self.newest_end_ms() > now_ms.saturating_add(view_ms) {
+        if self.newest_end_ms() > horizon {
             // The clock was set back. What was filed under times that are yet to come would bar the way for long.
-            self.panes.clear();
+            self.ladders = Default::default();
+            self.failing_since_ms = None;
         }
         let newest = self.newest_end_ms();
-        if summary.window_start_ms.saturating_add(view_ms) < newest && summary.window_end_ms < newest {
+        if observation.end_ms.saturating_add(HOUR_MS) <= newest.max(now_ms) {
             return Ingest::TooOld;
         }
-        self.pair = Arc::clone(&summary.pair);
-        self.last_seen_ms = now_ms;
-        let length = summary.window_end_ms.saturating_sub(summary.window_start_ms).max(1);
+        self.manner = observation.manner;
+        self.partition = observation.partition;
         self.window_ms = if self.window_ms == 0 {
             length
         } else {
             self.window_ms.min(length)
         };
-
-        let pane = Pane::new(summary);
-        let slot = summary.window_start_ms / pane_ms;
-        let at = self.panes.partition_point(|p| p.start_ms / pane_ms < slot);
-        match self.panes.get_mut(at) {
-            Some(found) if found.start_ms / pane_ms == slot => found.add(&pane),
-            _ => self.panes.insert(at, pane),
+        // A window's records are published within the first half of the next.
+        let due = observation.end_ms.saturating_add(self.window_ms);
+        self.heard_ms = if newest == 0 {
+            now_ms.min(due)
+        } else {
+            self.heard_ms.max(now_ms.min(due))
+        };
+        if observation.end_ms >= newest {
+            self.failing_since_ms = self.failing(observation);
         }
-        let newest = self.newest_end_ms();
-        // The newest stays even where one window is longer than the view.
-        self.panes
-            .retain(|p| p.start_ms.saturating_add(view_ms) >= newest || p.end_ms == newest);
+        let newest = newest.max(observation.end_ms);
+        for ((ladder, width_ms), reach_ms) in self
+            .ladders
+            .iter_mut()
+            .zip([width_ms, MINUTE_MS.max(width_ms), TEN_MINUTES_MS.max(width_ms)])
+            .zip([MINUTE_MS, TEN_MINUTES_MS, HOUR_MS])
+        {
+            let since = newest.saturating_sub(reach_ms);
+            if observation.end_ms > since {
+                ladder.add(observation, width_ms, scratch);
+                ladder.trim(since);
+            }
+        }
         Ingest::Merged
     }
 
-    fn newest_end_ms(&self) -> u64 {
-        self.panes.iter().map(|p| p.end_ms).max().unwrap_or(0)
+    fn failing(&self, observation: &Observation<'_>) -> Option<u64> {
+        let counts = &observation.counts;
+        if counts.lost + counts.refused + counts.unreachable > 0 {
+            return Some(self.failing_since_ms.unwrap_or(observation.start_ms));
+        }
+        // A window without a probe says neither.
+        self.failing_since_ms.filter(|_| counts.sent() == 0)
     }
 
-    /// Everything in view as one; `None` before the first record.
-    pub(crate) fn total(&self) -> Option<Pane> {
-        let mut panes = self.panes.iter();
-        let mut total = panes.next()?.clone();
-        for pane in panes {
-            total.add(pane);
-        }
-        Some(total)
+    fn newest_end_ms(&self) -> u64 {
+        // The coarsest ladder has a pane wherever another has.
+        self.ladders[2].0.last().map_or(0, |pane| pane.end_ms)
+    }
+
+    /// The panes that make up `view`, oldest first: those that begin within it, counted back from the newest record. Empty
+    /// before the first record.
+    pub(crate) fn panes(&self, view: View) -> &[Pane] {
+        let (ladder, reach_ms) = match view {
+            View::Recent => {
+                let panes = &self.ladders[0].0;
+                return &panes[panes.len().saturating_sub(2)..];
+            }
+            View::Minute => (&self.ladders[0].0, MINUTE_MS),
+            View::TenMinutes => (&self.ladders[1].0, TEN_MINUTES_MS),
+            View::Hour => (&self.ladders[2].0, HOUR_MS),
+        };
+        let since = self.newest_end_ms().saturating_sub(reach_ms);
+        // The newest stays even where one window is longer than the view.
+        let old = ladder.partition_point(|pane| pane.start_ms < since);
+        &ladder[old.min(ladder.len().saturating_sub(1))..]
+    }
+
+    /// The panes to be drawn over time for `view`, oldest first: as fine as they are kept. Where the width changes, the last
+    /// wide one may reach into the first narrow one.
+    pub(crate) fn over_time(&self, view: View) -> impl Iterator<Item = &Pane> {
+        let [windows, minutes, tens] = [View::Minute, View::TenMinutes, View::Hour].map(|view| self.panes(view));
+        let (coarse, fine) = match view {
+            View::Recent | View::Minute => (&[][..], windows),
+            View::TenMinutes => (minutes, windows),
+            View::Hour => (tens, minutes),
+        };
+        let from = fine.first().map_or(u64::MAX, |pane| pane.start_ms);
+        coarse.iter().filter(move |pane| pane.start_ms < from).chain(fine)
     }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use dt_probe::{Counts, Method, ProbeKind};
 use dt_record::Endpoint;
 
+use crate::matrix::{Matrix, Visited};
 use crate::row::State;
+use crate::total::{Adder, Total};
 use crate::view::View;
 
 /// All nodes and series at one time.
@@ -106,5 +108,79 @@ impl Cell {
         let left = self.left();
         // Counts stay far below 2^53.
         (left > 0).then(|| self.failed() as f64 / left as f64)
+    }
+}
+
+impl Matrix {
+    /// Everything as of `now_ms` over `view`.
+    #[must_use]
+    pub fn snapshot(&self, view: View, now_ms: u64) -> Snapshot {
+        let mut adder = Adder::new();
+        // Endpoints by number, as they were when first met.
+        let mut met: Vec<Option<Arc<Endpoint>>> = Vec::new();
+        let mut cells = Vec::new();
+        self.visit(|visited| {
+            for (number, endpoint) in [
+                (visited.numbers.0, visited.source),
+                (visited.numbers.1, visited.destination),
+            ] {
+                let number = number as usize;
+                if met.len() <= number {
+                    met.resize(number + 1, None);
+                }
+                met[number].get_or_insert_with(|| Arc::clone(endpoint));
+            }
+            let total = adder.total(visited.series.panes(view));
+            let state = State::of(visited.series, self.config().stale_windows, now_ms);
+            cells.push(Cell::new(&visited, &total, state));
+        });
+        let mut order: Vec<(u32, Arc<Endpoint>)> = (0..).zip(met).filter_map(|(at, node)| Some((at, node?))).collect();
+        order.sort_by(|(_, a), (_, b)| standing(a).cmp(&standing(b)));
+        let mut places = vec![0; order.iter().map(|(number, _)| *number as usize + 1).max().unwrap_or(0)];
+        for (place, (number, _)) in (0..).zip(&order) {
+            places[*number as usize] = place;
+        }
+        for cell in &mut cells {
+            cell.source = places[cell.source as usize];
+            cell.destination = places[cell.destination as usize];
+        }
+        cells.sort_by_key(|cell| (cell.source, cell.destination, cell.probe));
+        Snapshot {
+            now_ms,
+            view,
+            nodes: order.into_iter().map(|(_, node)| node).collect(),
+            cells,
+        }
+    }
+}
+
+/// What nodes are ordered by.
+pub(crate) fn standing(node: &Endpoint) -> [&str; 4] {
+    [&node.region, &node.zone, &node.rack, &node.node].map(|text| text.as_str())
+}
+
+impl Cell {
+    /// Source and destination are numbers of nodes still.
+    pub(crate) fn new(visited: &Visited<'_>, total: &Total, state: State) -> Cell {
+        let series = visited.series;
+        Cell {
+            source: visited.numbers.0,
+            destination: visited.numbers.1,
+            probe: visited.probe,
+            method: series.manner.method,
+            payload_bytes: series.manner.payload_bytes,
+            state,
+            window_ms: series.window_ms,
+            last_seen_ms: series.heard_ms,
+            start_ms: total.start_ms,
+            end_ms: total.end_ms,
+            counts: total.counts,
+            rtt: Delays::from(&total.rtt),
+            host_delay: Delays::from(&total.host_delay),
+            flows: total.flows.clone(),
+            flows_used: total.flows_used,
+            receive_drops: total.receive_drops,
+            failing_since_ms: series.failing_since_ms,
+        }
     }
 }

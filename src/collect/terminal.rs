@@ -3,9 +3,12 @@
 use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use dt_probe::ProbeKind;
 
+use crate::grouped::Level;
 use crate::matrix::Matrix;
 use crate::row::{PairRow, State, failed_share};
+use crate::view::View;
 
 /// Names longer than this are cut in the middle, so that a table of them still fits a terminal.
 const NAME: usize = 28;
@@ -14,14 +17,14 @@ const NAME: usize = 28;
 /// probe kind, then a line for each pair of zones and kind. `now_ms` is UTC milliseconds.
 #[must_use]
 pub fn summary_table(matrix: &Matrix, now_ms: u64, worst: usize, width: u16) -> String {
-    let rows = matrix.rows(now_ms);
+    let rows = matrix.rows(View::Minute, now_ms);
     if rows.iter().all(|row| row.state == State::Waiting) {
         return "no record yet\n".to_owned();
     }
     let width = width.max(40);
     let mut text = String::new();
     // Writing to a String can't fail.
-    let _ = writeln!(text, "{}", zone_table(matrix, width));
+    let _ = writeln!(text, "{}", zone_table(matrix, now_ms, width));
     let _ = writeln!(text, "\n{}", worst_table(&rows, worst, width));
     text
 }
@@ -51,19 +54,22 @@ fn badness(row: &PairRow) -> f64 {
     f64::from(u8::from(row.stale)) * 4.0 + loss * 2.0 + p99
 }
 
-fn zone_table(matrix: &Matrix, width: u16) -> Table {
+fn zone_table(matrix: &Matrix, now_ms: u64, width: u16) -> Table {
     let mut table = table(width, &["zones", "probe", "pairs", "p50", "p99", "loss"]);
-    for ((from, to, probe), zone) in matrix.zones() {
-        let Some(total) = zone.total else { continue };
-        let counts = &total.counts;
-        table.add_row([
-            format!("{} -> {}", zone_name(&from), zone_name(&to)),
-            probe.to_string(),
-            zone.pairs.to_string(),
-            delay(total.rtt.quantile(0.5)),
-            delay(total.rtt.quantile(0.99)),
-            share(failed_share(counts.sent(), counts.send_error, counts.received)),
-        ]);
+    for probe in ProbeKind::ALL {
+        let zones = matrix.grouped(Level::Zone, View::Minute, *probe, now_ms);
+        for cell in zones.cells.iter().filter(|cell| cell.state != State::Waiting) {
+            let [from, to] = [cell.source, cell.destination].map(|at| zone_name(&zones.groups[at as usize].name));
+            let counts = &cell.counts;
+            table.add_row([
+                format!("{from} -> {to}"),
+                probe.to_string(),
+                cell.series.to_string(),
+                delay(cell.rtt.p50),
+                delay(cell.rtt.p99),
+                share(failed_share(counts.sent(), counts.send_error, counts.received)),
+            ]);
+        }
     }
     right(table)
 }

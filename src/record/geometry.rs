@@ -39,6 +39,17 @@ pub(crate) fn index_of(value: u64) -> u32 {
     (shift << (SUB_BUCKET_BITS - 1)) + (value >> shift) as u32
 }
 
+/// The highest value of the bucket at `index`: the inverse of [`index_of`]. Saturates beyond 64 bits.
+pub(crate) fn highest_at(index: u32) -> u64 {
+    const HALF: u32 = 1 << (SUB_BUCKET_BITS - 1);
+    if index < 2 * HALF {
+        return u64::from(index);
+    }
+    let shift = index / HALF - 1;
+    let next = u128::from(index - shift * HALF + 1) << shift.min(u64::BITS);
+    u64::try_from(next - 1).unwrap_or(u64::MAX)
+}
+
 /// The layout that a V2 header describes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Geometry {

@@ -7,6 +7,7 @@
 mod decode;
 mod distribution;
 mod geometry;
+pub mod grid;
 pub mod hdr;
 pub mod proto;
 mod record;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use dt_agent::config::{AgentConfig, Flag, Inputs, load};
 use dt_agent::{Agent, Hooks};
@@ -14,6 +15,9 @@ use super::{DemoArgs, now_ms, shut_down};
 
 /// How many agents there are.
 pub(super) const NODES: u8 = 6;
+
+/// Their windows.
+pub(super) const WINDOW: Duration = Duration::from_secs(1);
 
 /// All agents, and the folder of their peers file.
 pub(super) struct Mesh {
@@ -158,7 +162,7 @@ fn config(args: &DemoArgs, node: &Node, peers: &Path) -> Result<AgentConfig, Str
         flag("rack", node.rack.to_owned()),
         flag("listen", address.clone()),
         flag("advertise", address),
-        flag("window", "1s".to_owned()),
+        flag("window", format!("{}ms", WINDOW.as_millis())),
         flag("interval", "200ms".to_owned()),
         flag("http", "off".to_owned()),
         // Nothing here passes a network card.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::Args;
 use dt_agent::Agent;
 use dt_agent::config::{Flag, Inputs, load};
-use dt_collect::{Matrix, MatrixConfig, api, terminal};
+use dt_collect::{Matrix, MatrixConfig, View, api, terminal};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -127,7 +127,10 @@ async fn demo(args: &DemoArgs) -> Result<(), String> {
         )
     })?;
     let address = listener.local_addr().unwrap_or(args.http);
-    let matrix = Arc::new(Matrix::new(MatrixConfig::default()));
+    let matrix = Arc::new(Matrix::new(MatrixConfig {
+        window: mesh::WINDOW,
+        ..MatrixConfig::default()
+    }));
     let mut mesh = Mesh::start(args, Arc::clone(&matrix)).await?;
     let notes = mesh.notes();
     matrix.set_notes(notes.clone());
@@ -160,7 +163,11 @@ async fn demo(args: &DemoArgs) -> Result<(), String> {
 async fn wait_for_numbers(matrix: &Matrix, series: usize) -> bool {
     let until = Instant::now() + FIRST_NUMBERS;
     while Instant::now() < until {
-        let numbers = matrix.rows(now_ms()).iter().filter(|row| row.sent > 0).count();
+        let numbers = matrix
+            .rows(View::Recent, now_ms())
+            .iter()
+            .filter(|row| row.sent > 0)
+            .count();
         if numbers >= series {
             return true;
         }

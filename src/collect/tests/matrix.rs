@@ -9,7 +9,7 @@ mod mesh;
 use std::time::Duration;
 
 use dt_collect::terminal::summary_table;
-use dt_collect::{Ingest, Matrix, MatrixConfig, State};
+use dt_collect::{Ingest, Matrix, MatrixConfig, State, View};
 use dt_probe::ProbeKind;
 use dt_record::Recorder;
 use mesh::{NODES, pair, summary};
@@ -36,7 +36,7 @@ fn percentiles_are_those_of_all_samples_at_once() {
         );
     }
     let whole = Recorder::new().distribution(all.iter().copied());
-    let rows = matrix.rows(T + 50 * S);
+    let rows = matrix.rows(View::Minute, T + 50 * S);
     let row = &rows[0];
     assert_eq!((rows.len(), row.received, row.lost), (1, all.len() as u64, 10));
     assert_eq!(row.sent, row.received + row.lost);
@@ -59,20 +59,25 @@ fn what_is_older_than_the_view_leaves_it_and_may_not_come_back() {
             matrix.ingest(&summary(&pair, S, end, &[100_000], 1), end),
             Ingest::Merged
         );
-        let row = &matrix.rows(end)[0];
+        let row = &matrix.rows(View::Minute, end)[0];
         assert!(
-            row.received <= 60 && row.received >= second.min(55),
+            row.received <= 60 && row.received >= second.min(51),
             "second {second}: {}",
             row.received
         );
         assert!(row.window_end_ms.unwrap() - row.window_start_ms.unwrap() <= 60 * S);
     }
     let late = summary(&pair, S, T + 100 * S, &[1], 0);
-    assert_eq!(matrix.ingest(&late, T + 180 * S), Ingest::TooOld);
+    assert_eq!(matrix.ingest(&late, T + 180 * S), Ingest::Merged);
+    let received = |view| matrix.rows(view, T + 180 * S)[0].received;
+    assert!(received(View::Minute) <= 60, "it belongs to the longer views only");
+    assert_eq!([received(View::TenMinutes), received(View::Hour)], [181, 181]);
+    let too_late = summary(&pair, S, T + 180 * S - 3600 * S, &[1], 0);
+    assert_eq!(matrix.ingest(&too_late, T + 180 * S), Ingest::TooOld);
     let early = summary(&pair, S, T + 1000 * S, &[1], 0);
     assert_eq!(matrix.ingest(&early, T + 180 * S), Ingest::TooFarAhead);
     let stats = matrix.stats();
-    assert_eq!((stats.merged, stats.too_old, stats.too_far_ahead), (180, 1, 1));
+    assert_eq!((stats.merged, stats.too_old, stats.too_far_ahead), (181, 1, 1));
 }
 
 #[test]
@@ -81,7 +86,7 @@ fn a_clock_set_back_doesnt_bar_new_records() {
     let pair = pair(NODES[0], NODES[1], ProbeKind::Icmp);
     matrix.ingest(&summary(&pair, S, T + 3600 * S, &[7000], 0), T + 3600 * S);
     assert_eq!(matrix.ingest(&summary(&pair, S, T, &[100_000], 0), T), Ingest::Merged);
-    let row = &matrix.rows(T)[0];
+    let row = &matrix.rows(View::Minute, T)[0];
     assert_eq!((row.received, row.window_end_ms), (1, Some(T)));
 }
 
@@ -97,7 +102,7 @@ fn silence_is_a_state_of_its_own_and_is_forgotten_in_the_end() {
         pair(NODES[1], NODES[0], ProbeKind::Icmp),
     );
     matrix.expect(quiet.clone(), T);
-    assert_eq!(matrix.rows(T + 3600 * S)[0].state, State::Waiting);
+    assert_eq!(matrix.rows(View::Minute, T + 3600 * S)[0].state, State::Waiting);
     matrix.ingest(&summary(&quiet, 10 * S, T, &[5000], 0), T);
     for (after, state) in [
         (0, State::Fresh),
@@ -105,7 +110,7 @@ fn silence_is_a_state_of_its_own_and_is_forgotten_in_the_end() {
         (31, State::Stale),
         (500, State::Stale),
     ] {
-        let row = &matrix.rows(T + after * S)[0];
+        let row = &matrix.rows(View::Minute, T + after * S)[0];
         assert_eq!(
             (row.state, row.stale),
             (state, state == State::Stale),
@@ -115,7 +120,7 @@ fn silence_is_a_state_of_its_own_and_is_forgotten_in_the_end() {
         assert_eq!((row.received, row.window_end_ms), (1, Some(T)));
     }
     matrix.ingest(&summary(&busy, 10 * S, T + 700 * S, &[5000], 0), T + 700 * S);
-    let rows = matrix.rows(T + 700 * S);
+    let rows = matrix.rows(View::Minute, T + 700 * S);
     assert_eq!(
         (rows.len(), rows[0].src_node.as_str(), matrix.stats().series),
         (1, "node-2", 1)
@@ -137,7 +142,11 @@ fn series_beyond_the_bound_are_counted_and_dropped() {
         [Ingest::Merged, Ingest::Merged, Ingest::Full, Ingest::Merged]
     );
     assert_eq!(
-        (matrix.stats().full, matrix.stats().series, matrix.rows(T).len()),
+        (
+            matrix.stats().full,
+            matrix.stats().series,
+            matrix.rows(View::Minute, T).len()
+        ),
         (1, 2, 2)
     );
 }

@@ -1,0 +1,283 @@
+//! The matrix by nodes, racks, zones or regions: histograms added, never percentiles averaged.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use dt_probe::{Counts, ProbeKind};
+use dt_record::Endpoint;
+use serde::{Serialize, Serializer};
+use smol_str::{SmolStr, format_smolstr};
+
+use crate::matrix::Matrix;
+use crate::row::State;
+use crate::snapshot::{Delays, standing};
+use crate::total::{Adder, Total};
+use crate::view::View;
+
+/// What nodes are put together by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Level {
+    /// Each node alone.
+    #[default]
+    Node,
+    /// Nodes of one rack (and zone, and region).
+    Rack,
+    /// Nodes of one zone (and region).
+    Zone,
+    /// Nodes of one region.
+    Region,
+}
+
+impl Level {
+    /// All of them, the finest first.
+    pub const ALL: [Level; 4] = [Level::Node, Level::Rack, Level::Zone, Level::Region];
+
+    /// As it stands in addresses and answers of the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Level::Node => "node",
+            Level::Rack => "rack",
+            Level::Zone => "zone",
+            Level::Region => "region",
+        }
+    }
+
+    /// The part of a node's standing (region, zone, rack, name) that its group has in common.
+    fn common(self) -> usize {
+        match self {
+            Level::Node => 4,
+            Level::Rack => 3,
+            Level::Zone => 2,
+            Level::Region => 1,
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Not the name of a level.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no level; accepted: node, rack, zone, region")]
+pub struct UnknownLevel(String);
+
+impl FromStr for Level {
+    type Err = UnknownLevel;
+
+    fn from_str(text: &str) -> Result<Level, UnknownLevel> {
+        let found = Level::ALL.into_iter().find(|level| level.as_str() == text);
+        found.ok_or_else(|| UnknownLevel(text.to_owned()))
+    }
+}
+
+impl Serialize for Level {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// One kind of probe between groups of nodes.
+#[derive(Clone, Debug)]
+pub struct Grouped {
+    /// When it was made, UTC milliseconds.
+    pub now_ms: u64,
+    /// What the numbers cover.
+    pub view: View,
+    /// What nodes are put together by.
+    pub level: Level,
+    /// What was measured.
+    pub probe: ProbeKind,
+    /// Ascending by (region, zone, rack, name).
+    pub groups: Vec<Group>,
+    /// Ascending by (source, destination), which are places in `groups`. A group may be its own destination.
+    pub cells: Vec<GroupCell>,
+}
+
+/// Nodes that stand together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Group {
+    /// What it is called: the label, with those above it where it needs them to be told from others; empty where unlabelled.
+    pub name: SmolStr,
+    /// Labels, as far as its nodes have them in common.
+    pub zone: SmolStr,
+    /// See `zone`.
+    pub rack: SmolStr,
+    /// See `zone`.
+    pub region: SmolStr,
+    /// How many nodes.
+    pub nodes: u32,
+}
+
+/// What the series from one group to another add up to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupCell {
+    /// The probing group.
+    pub source: u32,
+    /// The probed group.
+    pub destination: u32,
+    /// How many series.
+    pub series: u32,
+    /// How many of them are stale.
+    pub stale: u32,
+    /// Stale or waiting only where all are.
+    pub state: State,
+    /// The fates of all their probes.
+    pub counts: Counts,
+    /// Round-trip delays of all of them.
+    pub rtt: Delays,
+    /// Host delay of all of them.
+    pub host_delay: Delays,
+}
+
+/// A cell on the way.
+#[derive(Debug, Default)]
+pub(crate) struct Sum {
+    pub(crate) series: u32,
+    pub(crate) stale: u32,
+    pub(crate) waiting: u32,
+    pub(crate) total: Total,
+}
+
+impl Sum {
+    pub(crate) fn add(&mut self, total: &Total, state: State) {
+        self.series += 1;
+        self.stale += u32::from(state == State::Stale);
+        self.waiting += u32::from(state == State::Waiting);
+        self.total.merge(total);
+    }
+
+    fn state(&self) -> State {
+        if self.waiting == self.series {
+            State::Waiting
+        } else if self.stale + self.waiting == self.series {
+            State::Stale
+        } else {
+            State::Fresh
+        }
+    }
+}
+
+impl Matrix {
+    /// All series of one kind, put together by `level` at both ends.
+    #[must_use]
+    pub fn grouped(&self, level: Level, view: View, probe: ProbeKind, now_ms: u64) -> Grouped {
+        let mut adder = Adder::new();
+        let mut members = Members::new(level);
+        let mut sums: BTreeMap<(u32, u32), Sum> = BTreeMap::new();
+        self.visit(|visited| {
+            let source = members.group_of(visited.numbers.0, visited.source);
+            let destination = members.group_of(visited.numbers.1, visited.destination);
+            if visited.probe != probe {
+                return;
+            }
+            let total = adder.total(visited.series.panes(view));
+            let state = State::of(visited.series, self.config().stale_windows, now_ms);
+            sums.entry((source, destination)).or_default().add(&total, state);
+        });
+        let (groups, places) = members.finish();
+        let mut cells: Vec<GroupCell> = sums
+            .into_iter()
+            .map(|((source, destination), sum)| GroupCell {
+                source: places[source as usize],
+                destination: places[destination as usize],
+                series: sum.series,
+                stale: sum.stale,
+                state: sum.state(),
+                counts: sum.total.counts,
+                rtt: Delays::from(&sum.total.rtt),
+                host_delay: Delays::from(&sum.total.host_delay),
+            })
+            .collect();
+        cells.sort_by_key(|cell| (cell.source, cell.destination));
+        Grouped {
+            now_ms,
+            view,
+            level,
+            probe,
+            groups,
+            cells,
+        }
+    }
+}
+
+/// Which group a node is in.
+struct Members {
+    level: Level,
+    /// By number of the node.
+    of_node: Vec<Option<u32>>,
+    /// By what is common: the group's number, in order of appearance, and how many nodes it has.
+    groups: BTreeMap<[SmolStr; 4], (u32, u32)>,
+}
+
+impl Members {
+    fn new(level: Level) -> Members {
+        Members {
+            level,
+            of_node: Vec::new(),
+            groups: BTreeMap::new(),
+        }
+    }
+
+    fn group_of(&mut self, number: u32, node: &Arc<Endpoint>) -> u32 {
+        let at = number as usize;
+        if self.of_node.len() <= at {
+            self.of_node.resize(at + 1, None);
+        }
+        if let Some(group) = self.of_node[at] {
+            return group;
+        }
+        let mut common: [SmolStr; 4] = standing(node).map(SmolStr::from);
+        common[self.level.common()..].fill(SmolStr::default());
+        let next = u32::try_from(self.groups.len()).unwrap_or(u32::MAX);
+        let (group, nodes) = self.groups.entry(common).or_insert((next, 0));
+        *nodes += 1;
+        self.of_node[at] = Some(*group);
+        *group
+    }
+
+    /// The groups in order, and the place of each by its number.
+    fn finish(self) -> (Vec<Group>, Vec<u32>) {
+        let mut places = vec![0; self.groups.len()];
+        let mut in_regions: BTreeMap<SmolStr, Vec<SmolStr>> = BTreeMap::new();
+        for [region, zone, ..] in self.groups.keys() {
+            let regions = in_regions.entry(zone.clone()).or_default();
+            if !regions.contains(region) {
+                regions.push(region.clone());
+            }
+        }
+        let mut groups = Vec::with_capacity(places.len());
+        for (place, ([region, zone, rack, node], (number, nodes))) in (0..).zip(self.groups) {
+            if let Some(kept) = places.get_mut(number as usize) {
+                *kept = place;
+            }
+            let is_ambiguous = in_regions.get(&zone).is_some_and(|regions| regions.len() > 1);
+            let zone_name = if is_ambiguous && !zone.is_empty() {
+                format_smolstr!("{region}/{zone}")
+            } else {
+                zone.clone()
+            };
+            let name = match self.level {
+                Level::Node => node,
+                Level::Rack if zone_name.is_empty() => rack.clone(),
+                Level::Rack if rack.is_empty() => format_smolstr!("{zone_name}/-"),
+                Level::Rack => format_smolstr!("{zone_name}/{rack}"),
+                Level::Zone => zone_name,
+                Level::Region => region.clone(),
+            };
+            groups.push(Group {
+                name,
+                zone,
+                rack,
+                region,
+                nodes,
+            });
+        }
+        (groups, places)
+    }
+}

@@ -1,0 +1,146 @@
+//! A distribution in few bytes, for the many panes that are kept.
+
+use dt_record::{Distribution, grid};
+use smallvec::SmallVec;
+
+/// The buckets of a [`Distribution`], each as the distance from the one before and its count, in LEB128. What comes from our
+/// own records is written by numbers of buckets, two to three bytes each; other resolutions by their values, which keeps
+/// them as fine as they came. A window of ten probes lies in the struct itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Packed(SmallVec<[u8; 24]>);
+
+/// The first byte says what the distances are between.
+const NUMBERS: u8 = 0;
+const VALUES: u8 = 1;
+
+impl Packed {
+    /// Adds `more`, exactly. `scratch` is working memory.
+    pub(crate) fn add(&mut self, more: &Distribution, scratch: &mut Vec<(u64, u64)>) {
+        if more.buckets.is_empty() {
+            return;
+        }
+        scratch.clear();
+        let mut theirs = more.buckets.iter().copied().peekable();
+        for (value, count) in self.iter() {
+            while let Some(bucket) = theirs.next_if(|(theirs, _)| *theirs < value) {
+                scratch.push(bucket);
+            }
+            let same = theirs.next_if(|(theirs, _)| *theirs == value);
+            scratch.push((value, count.saturating_add(same.map_or(0, |(_, count)| count))));
+        }
+        scratch.extend(theirs);
+        *self = Packed::from_buckets(scratch);
+    }
+
+    /// Of buckets that ascend by value.
+    fn from_buckets(buckets: &[(u64, u64)]) -> Packed {
+        let numbers = buckets.iter().all(|(value, _)| grid::is_highest(*value));
+        let mut bytes = SmallVec::new();
+        bytes.push(if numbers { NUMBERS } else { VALUES });
+        let mut last = 0;
+        for (value, count) in buckets {
+            let at = if numbers {
+                u64::from(grid::index_of(*value))
+            } else {
+                *value
+            };
+            write(&mut bytes, at.saturating_sub(last));
+            write(&mut bytes, *count);
+            last = at;
+        }
+        bytes.shrink_to_fit();
+        Packed(bytes)
+    }
+
+    /// The buckets, ascending by value.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let (kind, mut rest) = match self.0.split_first() {
+            Some((kind, rest)) => (*kind, rest),
+            None => (NUMBERS, &[][..]),
+        };
+        let mut at = 0_u64;
+        std::iter::from_fn(move || {
+            at = at.saturating_add(read(&mut rest)?);
+            let count = read(&mut rest)?;
+            let value = if kind == NUMBERS {
+                grid::highest_at(u32::try_from(at).unwrap_or(u32::MAX))
+            } else {
+                at
+            };
+            Some((value, count))
+        })
+    }
+
+    /// Bytes beside the struct itself.
+    #[cfg(test)]
+    pub(crate) fn heap_bytes(&self) -> usize {
+        if self.0.spilled() { self.0.capacity() } else { 0 }
+    }
+}
+
+fn write(bytes: &mut SmallVec<[u8; 24]>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+fn read(bytes: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    let mut shift = 0;
+    loop {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+        shift = (shift + 7).min(63);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dt_record::Recorder;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn unpacked(packed: &Packed) -> Vec<(u64, u64)> {
+        packed.iter().collect()
+    }
+
+    proptest! {
+        #[test]
+        fn adding_is_what_recording_all_at_once_gives(windows in vec(vec((0..100_000_000_u64, 1..300_u64), 0..40), 0..6)) {
+            let (mut packed, mut scratch, mut recorder) = (Packed::default(), Vec::new(), Recorder::new());
+            for window in &windows {
+                packed.add(&recorder.distribution(window.iter().copied()), &mut scratch);
+            }
+            let all = recorder.distribution(windows.iter().flatten().copied());
+            prop_assert_eq!(unpacked(&packed), all.buckets);
+        }
+
+        #[test]
+        fn other_resolutions_keep_their_values(fine in vec((any::<u64>(), 1..u64::MAX), 0..20)) {
+            let mut buckets = fine;
+            buckets.sort_unstable();
+            buckets.dedup_by_key(|(value, _)| *value);
+            let mut packed = Packed::default();
+            let mut scratch = Vec::new();
+            packed.add(&Distribution { buckets: buckets.clone(), sum_ns: 0 }, &mut scratch);
+            prop_assert_eq!(unpacked(&packed), buckets);
+        }
+    }
+
+    #[test]
+    fn the_window_of_ten_probes_needs_no_memory_of_its_own() {
+        let mut recorder = Recorder::new();
+        let window = recorder.distribution((0..10).map(|i| (90_000 + i * 1_000, 1)));
+        let mut packed = Packed::default();
+        packed.add(&window, &mut Vec::new());
+        assert_eq!(packed.heap_bytes(), 0);
+    }
+}
