@@ -22,10 +22,12 @@ const S: u64 = 1000;
 const T: u64 = 1_800_000_000_000;
 
 type Samples = BTreeMap<(String, String), Vec<u64>>;
+/// Pair, window's end, round trips.
+type Windows = Vec<(Arc<Pair>, u64, Vec<u64>)>;
 
 /// Records of all ordered pairs over `minutes`, in windows of 10 s, in random order within each minute; and what went in: pair,
 /// window's end, round trips.
-fn filled(seed: u64, minutes: u64, by_record: bool) -> (Matrix, Vec<(Arc<Pair>, u64, Vec<u64>)>) {
+fn filled(seed: u64, minutes: u64, by_record: bool) -> (Matrix, Windows) {
     let mut rng = StdRng::seed_from_u64(seed);
     let matrix = Matrix::new(MatrixConfig::default());
     let mut all = Vec::new();
@@ -72,7 +74,7 @@ fn quantiles(samples: &[u64]) -> [Option<u64>; 3] {
 }
 
 fn gathered(
-    all: &[(Arc<Pair>, u64, Vec<u64>)],
+    all: &Windows,
     since: u64,
     key: impl Fn(&Pair) -> (String, String),
 ) -> (Samples, BTreeMap<(String, String), u64>) {
