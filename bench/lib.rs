@@ -23,6 +23,7 @@ pub mod place;
 pub mod reference;
 pub mod statistics;
 pub mod synthetic;
+pub mod verdict;
 
 /// Something that keeps a benchmark from measuring what it is to measure. It says what, and what to do about it.
 #[derive(Debug, thiserror::Error)]

@@ -10,14 +10,13 @@ mod ping;
 mod records;
 mod smooth;
 mod sniffer;
-mod verdict;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use dt_bench::arguments::Arguments;
+use dt_bench::verdict::{HEADING, Verdict};
 use dt_bench::{Result, namespace};
-use verdict::Verdict;
 
 const HELP: &str = "\
 bounds [paced] [smooth] [memory] [ping] [--windows N] [--dt PATH]
@@ -57,7 +56,7 @@ fn run() -> Result<bool> {
     };
     let chosen = arguments.finish(&["paced", "smooth", "memory", "ping"])?;
     namespace::enter()?;
-    println!("{}", verdict::HEADING);
+    println!("{}", HEADING);
     let mut all_hold = true;
     let mut show = |verdict: Verdict| {
         all_hold &= verdict.holds();

@@ -5,7 +5,7 @@ use dt_bench::Result;
 use crate::Bench;
 use crate::agent::{Agent, Task};
 use crate::records;
-use crate::verdict::Verdict;
+use dt_bench::verdict::Verdict;
 
 const MEGABYTE: f64 = 1e6;
 /// Peers of an agent with two kinds of probes, and the most that may be resident, in megabytes.

@@ -7,7 +7,7 @@ use dt_bench::Result;
 use crate::Bench;
 use crate::agent::{Agent, Task, WINDOW};
 use crate::records;
-use crate::verdict::Verdict;
+use dt_bench::verdict::Verdict;
 
 /// Peers, and the share of a core that they may cost, in percent.
 const BOUNDS: [(u32, f64); 2] = [(10_000, 2.0), (2_500, 0.6)];

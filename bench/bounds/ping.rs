@@ -7,7 +7,7 @@ use dt_bench::ping::Ping;
 use dt_bench::statistics::median;
 
 use crate::Bench;
-use crate::verdict::Verdict;
+use dt_bench::verdict::Verdict;
 
 const FEW: u32 = 1_000;
 const MANY: u32 = 100_000;

@@ -8,7 +8,7 @@ use crate::Bench;
 use crate::agent::{Agent, Task, WINDOW};
 use crate::records;
 use crate::sniffer::Sniffer;
-use crate::verdict::Verdict;
+use dt_bench::verdict::Verdict;
 
 /// Peers of an agent that probes each once in a second; 2,000 are its cap.
 const PEERS: [u32; 3] = [100, 500, 1_900];

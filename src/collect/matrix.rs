@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::nodes::Nodes;
 use crate::observation::{End, Manner, Observation};
+use crate::packed::Scratch;
 use crate::series::{Ingest, Series};
 
 /// How much the matrix keeps.
@@ -65,7 +66,7 @@ struct Inner {
     series: usize,
     forgot_at_ms: u64,
     /// Working memory of merging.
-    scratch: Vec<(u64, u64)>,
+    scratch: Scratch,
 }
 
 /// One series as a reader sees it.
@@ -137,10 +138,15 @@ impl Matrix {
     /// Adds one summary that arrived at `now_ms`. A repeated record would count twice: whoever reads from a source
     /// that repeats drops repeats before.
     pub fn ingest(&self, summary: &Summary, now_ms: u64) -> Ingest {
-        self.take(&Observation::from(summary), now_ms)
+        let outcome = self.take(&Observation::from(summary), now_ms);
+        if outcome == Ingest::Merged {
+            self.changed();
+        }
+        outcome
     }
 
-    /// The same with a record that was read from `partition` of the summary topic.
+    /// The same with a record that was read from `partition` of the summary topic. Those who wait for changes are told of it
+    /// with [`Matrix::changed`], so that they aren't by each of 100,000 records a second.
     ///
     /// # Errors
     /// A kind of probe that is unknown here, or a histogram that contradicts the record's counts.
@@ -169,9 +175,6 @@ impl Matrix {
             Ingest::Full => &self.full,
         };
         counter.fetch_add(1, Relaxed);
-        if outcome == Ingest::Merged {
-            self.changed();
-        }
         outcome
     }
 
@@ -239,7 +242,8 @@ impl Matrix {
         self.generation.subscribe()
     }
 
-    fn changed(&self) {
+    /// Tells those who wait for changes that there are some.
+    pub fn changed(&self) {
         self.generation.send_modify(|generation| *generation += 1);
     }
 

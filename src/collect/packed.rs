@@ -9,47 +9,45 @@ use smallvec::SmallVec;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Packed(SmallVec<[u8; 24]>);
 
+/// Working memory of adding.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    buckets: Vec<(u64, u64)>,
+    bytes: Vec<u8>,
+}
+
 /// The first byte says what the distances are between.
 const NUMBERS: u8 = 0;
 const VALUES: u8 = 1;
 
 impl Packed {
     /// Adds `more`, exactly. `scratch` is working memory.
-    pub(crate) fn add(&mut self, more: &Distribution, scratch: &mut Vec<(u64, u64)>) {
+    pub(crate) fn add(&mut self, more: &Distribution, scratch: &mut Scratch) {
         if more.buckets.is_empty() {
             return;
         }
-        scratch.clear();
-        let mut theirs = more.buckets.iter().copied().peekable();
+        let Scratch { buckets, bytes } = scratch;
+        buckets.clear();
+        let mut theirs = more.buckets.as_slice();
         for (value, count) in self.iter() {
-            while let Some(bucket) = theirs.next_if(|(theirs, _)| *theirs < value) {
-                scratch.push(bucket);
+            let before = theirs.iter().take_while(|(theirs, _)| *theirs < value).count();
+            buckets.extend_from_slice(&theirs[..before]);
+            theirs = &theirs[before..];
+            let mut sum = count;
+            if let Some(((same, count), rest)) = theirs.split_first()
+                && *same == value
+            {
+                sum = sum.saturating_add(*count);
+                theirs = rest;
             }
-            let same = theirs.next_if(|(theirs, _)| *theirs == value);
-            scratch.push((value, count.saturating_add(same.map_or(0, |(_, count)| count))));
+            buckets.push((value, sum));
         }
-        scratch.extend(theirs);
-        *self = Packed::from_buckets(scratch);
-    }
-
-    /// Of buckets that ascend by value.
-    fn from_buckets(buckets: &[(u64, u64)]) -> Packed {
-        let numbers = buckets.iter().all(|(value, _)| grid::is_highest(*value));
-        let mut bytes = SmallVec::new();
-        bytes.push(if numbers { NUMBERS } else { VALUES });
-        let mut last = 0;
-        for (value, count) in buckets {
-            let at = if numbers {
-                u64::from(grid::index_of(*value))
-            } else {
-                *value
-            };
-            write(&mut bytes, at.saturating_sub(last));
-            write(&mut bytes, *count);
-            last = at;
-        }
-        bytes.shrink_to_fit();
-        Packed(bytes)
+        buckets.extend_from_slice(theirs);
+        pack(buckets, bytes);
+        // Its memory is kept where it is enough; else it is taken exactly.
+        self.0.clear();
+        self.0.reserve_exact(bytes.len());
+        self.0.extend_from_slice(bytes);
     }
 
     /// The buckets, ascending by value.
@@ -78,7 +76,25 @@ impl Packed {
     }
 }
 
-fn write(bytes: &mut SmallVec<[u8; 24]>, mut number: u64) {
+/// Writes buckets that ascend by value.
+fn pack(buckets: &[(u64, u64)], bytes: &mut Vec<u8>) {
+    let numbers = buckets.iter().all(|(value, _)| grid::is_highest(*value));
+    bytes.clear();
+    bytes.push(if numbers { NUMBERS } else { VALUES });
+    let mut last = 0;
+    for (value, count) in buckets {
+        let at = if numbers {
+            u64::from(grid::index_of(*value))
+        } else {
+            *value
+        };
+        write(bytes, at.saturating_sub(last));
+        write(bytes, *count);
+        last = at;
+    }
+}
+
+fn write(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         bytes.push(number as u8 | 0x80);
         number >>= 7;
@@ -115,7 +131,7 @@ mod tests {
     proptest! {
         #[test]
         fn adding_is_what_recording_all_at_once_gives(windows in vec(vec((0..100_000_000_u64, 1..300_u64), 0..40), 0..6)) {
-            let (mut packed, mut scratch, mut recorder) = (Packed::default(), Vec::new(), Recorder::new());
+            let (mut packed, mut scratch, mut recorder) = (Packed::default(), Scratch::default(), Recorder::new());
             for window in &windows {
                 packed.add(&recorder.distribution(window.iter().copied()), &mut scratch);
             }
@@ -129,7 +145,7 @@ mod tests {
             buckets.sort_unstable();
             buckets.dedup_by_key(|(value, _)| *value);
             let mut packed = Packed::default();
-            let mut scratch = Vec::new();
+            let mut scratch = Scratch::default();
             packed.add(&Distribution { buckets: buckets.clone(), sum_ns: 0 }, &mut scratch);
             prop_assert_eq!(unpacked(&packed), buckets);
         }
@@ -140,7 +156,7 @@ mod tests {
         let mut recorder = Recorder::new();
         let window = recorder.distribution((0..10).map(|i| (90_000 + i * 1_000, 1)));
         let mut packed = Packed::default();
-        packed.add(&window, &mut Vec::new());
+        packed.add(&window, &mut Scratch::default());
         assert_eq!(packed.heap_bytes(), 0);
     }
 }

@@ -3,7 +3,7 @@
 use dt_probe::{Clock, Counts};
 
 use crate::observation::Observation;
-use crate::packed::Packed;
+use crate::packed::{Packed, Scratch};
 use crate::snapshot::FlowLoss;
 
 /// So many source ports that lost something are kept apart in a pane.
@@ -49,7 +49,7 @@ impl Pane {
     }
 
     /// Adds a record, exactly. `scratch` is working memory.
-    pub(crate) fn add(&mut self, observation: &Observation<'_>, scratch: &mut Vec<(u64, u64)>) {
+    pub(crate) fn add(&mut self, observation: &Observation<'_>, scratch: &mut Scratch) {
         self.start_ms = self.start_ms.min(observation.start_ms);
         self.end_ms = self.end_ms.max(observation.end_ms);
         if observation.counts.sent() > 0 {

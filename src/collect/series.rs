@@ -1,6 +1,7 @@
 //! What is kept of one series: its panes, on three ladders of different reach.
 
 use crate::observation::{Manner, Observation};
+use crate::packed::Scratch;
 use crate::pane::Pane;
 use crate::view::View;
 
@@ -29,7 +30,7 @@ pub enum Ingest {
 pub(crate) struct Ladder(Vec<Pane>);
 
 impl Ladder {
-    fn add(&mut self, observation: &Observation<'_>, width_ms: u64, scratch: &mut Vec<(u64, u64)>) {
+    fn add(&mut self, observation: &Observation<'_>, width_ms: u64, scratch: &mut Scratch) {
         // A merged record of several windows counts for the time it was completed.
         let slot = |end_ms: u64| end_ms.saturating_sub(1) / width_ms;
         let mine = slot(observation.end_ms);
@@ -91,7 +92,7 @@ impl Series {
         observation: &Observation<'_>,
         width_ms: u64,
         now_ms: u64,
-        scratch: &mut Vec<(u64, u64)>,
+        scratch: &mut Scratch,
     ) -> Ingest {
         let length = observation.end_ms.saturating_sub(observation.start_ms).max(1);
         let horizon = now_ms.saturating_add(AHEAD_MS.max(length));

@@ -5,6 +5,7 @@
 //! at a time. What librdkafka gives back as failed is handed over again under the same number.
 
 mod context;
+pub mod group;
 mod message;
 pub mod reader;
 mod settings;

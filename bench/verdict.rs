@@ -3,21 +3,27 @@
 use std::fmt;
 
 /// The head of the table that verdicts are lines of.
-pub(crate) const HEADING: &str = "\
+pub const HEADING: &str = "\
 | what                                                     |   figure |    bound |          |
 | -------------------------------------------------------- | -------: | -------: | -------- |";
 
 /// A figure, and the most that it may be.
 #[derive(Clone, Debug)]
-pub(crate) struct Verdict {
-    pub(crate) what: String,
-    pub(crate) figure: f64,
-    pub(crate) bound: f64,
-    pub(crate) unit: &'static str,
+pub struct Verdict {
+    /// What was measured.
+    pub what: String,
+    /// The figure.
+    pub figure: f64,
+    /// The most it may be.
+    pub bound: f64,
+    /// The unit of both.
+    pub unit: &'static str,
 }
 
 impl Verdict {
-    pub(crate) fn holds(&self) -> bool {
+    /// Whether the figure is within its bound.
+    #[must_use]
+    pub fn holds(&self) -> bool {
         self.figure <= self.bound
     }
 }
