@@ -2,6 +2,7 @@
 
 mod agent;
 mod args;
+mod collect;
 mod config_cmd;
 mod demo;
 mod drain;
@@ -38,6 +39,8 @@ enum Command {
     Ping(ping::Args),
     /// Run a whole mesh on this machine, with no services and no root needed, and show its heat map
     Demo(demo::DemoArgs),
+    /// Read summary records from Kafka and show them as a heat map, JSON and metrics
+    Collect(collect::Collect),
     /// Read summary records from Kafka and print one JSON object a line, whatever their encoding
     Records(records::Records),
     /// Print whom a node probes and why, from a peers file or live membership
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Command::Agent(agent) => agent::run(&agent),
         Command::Ping(ping) => ping::run(&ping),
         Command::Demo(demo) => demo::run(&demo),
+        Command::Collect(collect) => collect::run(&collect),
         Command::Records(records) => records::run(&records),
         Command::Plan(plan) => plan::run(&plan),
         Command::Drain(drain) => drain::run(&drain),

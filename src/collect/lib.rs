@@ -4,6 +4,7 @@
 //! as JSON; [`terminal::summary_table`] prints it.
 
 pub mod api;
+pub mod clock;
 pub mod detail;
 mod events;
 pub mod grouped;
@@ -18,6 +19,7 @@ mod pane;
 mod row;
 mod seen;
 mod series;
+pub mod service;
 pub mod snapshot;
 pub mod terminal;
 mod total;

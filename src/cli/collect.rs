@@ -1,0 +1,124 @@
+//! `dt collect`: the summary records of Kafka as a page, its JSON and metrics.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use dt_collect::service::{Collector, CollectorConfig};
+use dt_collect::{MatrixConfig, api};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::{Reading, Settings};
+use crate::{ending, logging, out};
+
+/// The options of `dt collect`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Runs until SIGINT or SIGTERM. Collectors of one group share the partitions of the topic. At the start, \
+    and when partitions are shared out anew, the last hour is read again."
+)]
+pub(crate) struct Collect {
+    #[command(flatten)]
+    settings: Settings<Reading>,
+
+    /// Where the page is served
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        env = "DT_COLLECT_HTTP",
+        hide_env_values = true,
+        default_value = "0.0.0.0:8080"
+    )]
+    http: SocketAddr,
+
+    /// The consumer group
+    #[arg(long, value_name = "NAME", env = "DT_COLLECT_GROUP", hide_env_values = true, default_value = "distributed-trace-collect", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    group: String,
+
+    /// The window of the agents: the finest that is kept apart; 1s to 10m
+    #[arg(long, value_name = "DURATION", env = "DT_COLLECT_WINDOW", hide_env_values = true, default_value = "10s", value_parser = window)]
+    window: Duration,
+
+    /// At most so many series (ordered pair x kind of probe) are kept, some 8 kB each
+    #[arg(long, value_name = "N", env = "DT_COLLECT_MAX_SERIES", hide_env_values = true, default_value_t = 500_000, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    max_series: u32,
+}
+
+fn window(text: &str) -> Result<Duration, String> {
+    let window = dt_agent::config::duration::parse(text)?;
+    if (Duration::from_secs(1)..=Duration::from_secs(600)).contains(&window) {
+        Ok(window)
+    } else {
+        Err("accepted: 1s to 10m".to_owned())
+    }
+}
+
+/// Runs `dt collect`.
+pub(crate) fn run(collect: &Collect) -> ExitCode {
+    let loaded = match out::configuration(&collect.settings.inputs()) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    logging::start(&loaded.config.log);
+    let kafka = loaded.config.kafka;
+    let config = CollectorConfig {
+        bootstrap: kafka.bootstrap,
+        topic: kafka.summary_topic,
+        group: collect.group.clone(),
+        options: kafka.options,
+        matrix: MatrixConfig {
+            window: collect.window,
+            max_series: collect.max_series as usize,
+            ..MatrixConfig::default()
+        },
+    };
+    match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime.block_on(serve(collect.http, config)),
+        Err(error) => out::failure(&format!("starting the runtime: {error}")),
+    }
+}
+
+async fn serve(http: SocketAddr, config: CollectorConfig) -> ExitCode {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return out::failure("signals can't be caught");
+    };
+    // Bound first: a port that is taken should be heard of before anything is started.
+    let listener = match TcpListener::bind(http).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            return out::failure(&format!(
+                "serving the page on {http}: {error}; choose another with --http HOST:PORT"
+            ));
+        }
+    };
+    let (topic, group) = (config.topic.clone(), config.group.clone());
+    let collector = match Collector::start(config) {
+        Ok(collector) => collector,
+        Err(error) => return out::usage(&error.to_string()),
+    };
+    let address = listener.local_addr().unwrap_or(http);
+    tracing::info!(%address, topic, group, version = crate::VERSION, "collector started");
+    let ended = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        ending::within_time();
+    };
+    let served = api::serve(listener, Arc::clone(collector.matrix()), ended).await;
+    // Leaving the group lets others take the partitions over at once.
+    let left = tokio::task::spawn_blocking(move || collector.stop());
+    let _ = tokio::time::timeout(Duration::from_secs(3), left).await;
+    match served {
+        Ok(()) => std::process::exit(0),
+        Err(error) => out::failure(&format!("serving the page: {error}")),
+    }
+}
