@@ -1,13 +1,15 @@
 //! A distribution in few bytes, for the many panes that are kept.
 
 use dt_record::{Distribution, grid};
-use smallvec::SmallVec;
+use smallvec::{Array, SmallVec};
 
 /// The buckets of a [`Distribution`], each as the distance from the one before and its count, in LEB128. What comes from our
 /// own records is written by numbers of buckets, two to three bytes each; other resolutions by their values, which keeps
-/// them as fine as they came. A window of ten probes lies in the struct itself.
+/// them as fine as they came. `N` bytes lie in the struct itself.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Packed(SmallVec<[u8; 24]>);
+pub(crate) struct Packed<const N: usize>(SmallVec<[u8; N]>)
+where
+    [u8; N]: Array<Item = u8>;
 
 /// Working memory of adding.
 #[derive(Debug, Default)]
@@ -20,7 +22,10 @@ pub(crate) struct Scratch {
 const NUMBERS: u8 = 0;
 const VALUES: u8 = 1;
 
-impl Packed {
+impl<const N: usize> Packed<N>
+where
+    [u8; N]: Array<Item = u8>,
+{
     /// Adds `more`, exactly. `scratch` is working memory.
     pub(crate) fn add(&mut self, more: &Distribution, scratch: &mut Scratch) {
         if more.buckets.is_empty() {
@@ -124,14 +129,14 @@ mod tests {
 
     use super::*;
 
-    fn unpacked(packed: &Packed) -> Vec<(u64, u64)> {
+    fn unpacked(packed: &Packed<24>) -> Vec<(u64, u64)> {
         packed.iter().collect()
     }
 
     proptest! {
         #[test]
         fn adding_is_what_recording_all_at_once_gives(windows in vec(vec((0..100_000_000_u64, 1..300_u64), 0..40), 0..6)) {
-            let (mut packed, mut scratch, mut recorder) = (Packed::default(), Scratch::default(), Recorder::new());
+            let (mut packed, mut scratch, mut recorder) = (Packed::<24>::default(), Scratch::default(), Recorder::new());
             for window in &windows {
                 packed.add(&recorder.distribution(window.iter().copied()), &mut scratch);
             }
@@ -144,7 +149,7 @@ mod tests {
             let mut buckets = fine;
             buckets.sort_unstable();
             buckets.dedup_by_key(|(value, _)| *value);
-            let mut packed = Packed::default();
+            let mut packed = Packed::<24>::default();
             let mut scratch = Scratch::default();
             packed.add(&Distribution { buckets: buckets.clone(), sum_ns: 0 }, &mut scratch);
             prop_assert_eq!(unpacked(&packed), buckets);
@@ -155,7 +160,7 @@ mod tests {
     fn the_window_of_ten_probes_needs_no_memory_of_its_own() {
         let mut recorder = Recorder::new();
         let window = recorder.distribution((0..10).map(|i| (90_000 + i * 1_000, 1)));
-        let mut packed = Packed::default();
+        let mut packed = Packed::<24>::default();
         packed.add(&window, &mut Scratch::default());
         assert_eq!(packed.heap_bytes(), 0);
     }

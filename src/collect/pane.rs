@@ -15,20 +15,29 @@ const MAX_FLOWS: usize = 8;
 pub(crate) struct Pane {
     pub(crate) start_ms: u64,
     pub(crate) end_ms: u64,
-    pub(crate) rtt: Packed,
-    pub(crate) host_delay: Packed,
+    /// A window of ten probes needs no more memory than this.
+    pub(crate) rtt: Packed<24>,
+    /// Nor do the three numbers that a record has of it.
+    pub(crate) host_delay: Packed<16>,
     pub(crate) rtt_sum_ns: u64,
     pub(crate) host_delay_sum_ns: u64,
-    counts: [u32; 9],
-    pub(crate) receive_drops: u32,
-    #[expect(clippy::box_collection, reason = "eight bytes for what is hardly ever there")]
-    pub(crate) flows: Option<Box<Vec<FlowLoss>>>,
+    received: u32,
     pub(crate) flows_used: u16,
     /// The weakest clocks that stamped its probes; `None` where nothing was decided.
     pub(crate) clocks: Option<(Clock, Clock)>,
+    /// What most panes have nothing of.
+    rare: Option<Box<Rare>>,
 }
 
-const _: () = assert!(size_of::<Pane>() <= 160);
+const _: () = assert!(size_of::<Pane>() <= 104);
+
+#[derive(Clone, Debug, Default)]
+struct Rare {
+    /// All counts but `received`, in the order of [`numbers`].
+    counts: [u32; 8],
+    receive_drops: u32,
+    flows: Vec<FlowLoss>,
+}
 
 impl Pane {
     /// Nothing yet, of the stretch of `observation`.
@@ -40,11 +49,10 @@ impl Pane {
             host_delay: Packed::default(),
             rtt_sum_ns: 0,
             host_delay_sum_ns: 0,
-            counts: [0; 9],
-            receive_drops: 0,
-            flows: None,
+            received: 0,
             flows_used: 0,
             clocks: None,
+            rare: None,
         }
     }
 
@@ -56,25 +64,27 @@ impl Pane {
             let (tx, rx) = self.clocks.unwrap_or((observation.tx, observation.rx));
             self.clocks = Some((tx.min(observation.tx), rx.min(observation.rx)));
         }
-        for (kept, more) in self.counts.iter_mut().zip(numbers(&observation.counts)) {
-            *kept = kept.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
-        }
-        let drops = u32::try_from(observation.receive_drops).unwrap_or(u32::MAX);
-        self.receive_drops = self.receive_drops.saturating_add(drops);
+        let (received, others) = numbers(&observation.counts);
+        self.received = added(self.received, received);
         self.rtt.add(&observation.rtt, scratch);
         self.host_delay.add(&observation.host_delay, scratch);
         let sum = |kept: u64, more: u128| kept.saturating_add(u64::try_from(more).unwrap_or(u64::MAX));
         self.rtt_sum_ns = sum(self.rtt_sum_ns, observation.rtt.sum_ns);
         self.host_delay_sum_ns = sum(self.host_delay_sum_ns, observation.host_delay.sum_ns);
         self.flows_used = self.flows_used.max(observation.flows_used);
-        if !observation.losing_flows.is_empty() {
-            add_flows(self.flows.get_or_insert_default(), &observation.losing_flows);
+        if others != [0; 8] || observation.receive_drops > 0 || !observation.losing_flows.is_empty() {
+            let rare = self.rare.get_or_insert_default();
+            for (kept, more) in rare.counts.iter_mut().zip(others) {
+                *kept = added(*kept, more);
+            }
+            rare.receive_drops = added(rare.receive_drops, observation.receive_drops);
+            add_flows(&mut rare.flows, &observation.losing_flows);
         }
     }
 
     pub(crate) fn counts(&self) -> Counts {
+        let others = self.rare.as_ref().map_or([0; 8], |rare| rare.counts);
         let [
-            received,
             lost,
             refused,
             unreachable,
@@ -83,9 +93,9 @@ impl Pane {
             duplicate,
             skipped,
             timestamp_fallbacks,
-        ] = self.counts.map(u64::from);
+        ] = others.map(u64::from);
         Counts {
-            received,
+            received: self.received.into(),
             lost,
             refused,
             unreachable,
@@ -96,9 +106,23 @@ impl Pane {
             timestamp_fallbacks,
         }
     }
+
+    pub(crate) fn receive_drops(&self) -> u64 {
+        self.rare.as_ref().map_or(0, |rare| rare.receive_drops.into())
+    }
+
+    /// What source ports lost, worst first.
+    pub(crate) fn flows(&self) -> &[FlowLoss] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.flows)
+    }
 }
 
-fn numbers(counts: &Counts) -> [u64; 9] {
+fn added(kept: u32, more: u64) -> u32 {
+    kept.saturating_add(u32::try_from(more).unwrap_or(u32::MAX))
+}
+
+/// `received`, and all others.
+fn numbers(counts: &Counts) -> (u64, [u64; 8]) {
     // Taken apart so that a new field can't be forgotten.
     let Counts {
         received,
@@ -111,8 +135,7 @@ fn numbers(counts: &Counts) -> [u64; 9] {
         skipped,
         timestamp_fallbacks,
     } = *counts;
-    [
-        received,
+    let others = [
         lost,
         refused,
         unreachable,
@@ -121,7 +144,8 @@ fn numbers(counts: &Counts) -> [u64; 9] {
         duplicate,
         skipped,
         timestamp_fallbacks,
-    ]
+    ];
+    (received, others)
 }
 
 /// Adds what ports lost, and keeps those that lost most, worst first.

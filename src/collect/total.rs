@@ -3,7 +3,6 @@
 use dt_probe::{Clock, Counts};
 use dt_record::{Distribution, grid};
 
-use crate::packed::Packed;
 use crate::pane::{Pane, add_flows};
 use crate::snapshot::{Delays, FlowLoss};
 
@@ -28,9 +27,9 @@ impl Sum {
         }
     }
 
-    fn add(&mut self, packed: &Packed, sum_ns: u64) {
+    fn add(&mut self, buckets: impl Iterator<Item = (u64, u64)>, sum_ns: u64) {
         self.sum_ns = self.sum_ns.saturating_add(u128::from(sum_ns));
-        for (value, count) in packed.iter() {
+        for (value, count) in buckets {
             let at = grid::index_of(value) as usize;
             if !grid::is_highest(value) {
                 let bucket = Distribution {
@@ -134,14 +133,12 @@ impl Adder {
             total.start_ms = total.start_ms.min(pane.start_ms);
             total.end_ms = total.end_ms.max(pane.end_ms);
             total.counts.add(&pane.counts());
-            total.receive_drops = total.receive_drops.saturating_add(u64::from(pane.receive_drops));
+            total.receive_drops = total.receive_drops.saturating_add(pane.receive_drops());
             total.flows_used = total.flows_used.max(u32::from(pane.flows_used));
             total.clocks = weakest(total.clocks, pane.clocks);
-            if let Some(flows) = &pane.flows {
-                add_flows(&mut total.flows, flows);
-            }
-            self.rtt.add(&pane.rtt, pane.rtt_sum_ns);
-            self.host_delay.add(&pane.host_delay, pane.host_delay_sum_ns);
+            add_flows(&mut total.flows, pane.flows());
+            self.rtt.add(pane.rtt.iter(), pane.rtt_sum_ns);
+            self.host_delay.add(pane.host_delay.iter(), pane.host_delay_sum_ns);
         }
         total.start_ms = total.start_ms.min(total.end_ms);
         total.rtt = self.rtt.take();

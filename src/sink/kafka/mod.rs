@@ -10,6 +10,7 @@ mod message;
 pub mod reader;
 mod settings;
 mod spread;
+pub mod table;
 mod topics;
 mod traces;
 mod worker;
