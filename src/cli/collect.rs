@@ -42,9 +42,20 @@ pub(crate) struct Collect {
     #[arg(long, value_name = "DURATION", env = "DT_COLLECT_WINDOW", hide_env_values = true, default_value = "10s", value_parser = window)]
     window: Duration,
 
+    /// The topic in which collectors of one group share what they know of zones, so that each has the whole picture; off to keep
+    /// to itself
+    #[arg(long, value_name = "TOPIC", env = "DT_COLLECT_ROLLUP_TOPIC", hide_env_values = true, default_value = "distributedTrace.rollups", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    rollup_topic: String,
+
     /// At most so many series (ordered pair x kind of probe) are kept, some 8 kB each
     #[arg(long, value_name = "N", env = "DT_COLLECT_MAX_SERIES", hide_env_values = true, default_value_t = 500_000, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     max_series: u32,
+}
+
+/// What this collector is called among others.
+fn name() -> String {
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    format!("{}:{}", host.unwrap_or_default(), std::process::id())
 }
 
 fn window(text: &str) -> Result<Duration, String> {
@@ -74,6 +85,7 @@ pub(crate) fn run(collect: &Collect) -> ExitCode {
             max_series: collect.max_series as usize,
             ..MatrixConfig::default()
         },
+        rollup: (collect.rollup_topic != "off").then(|| (collect.rollup_topic.clone(), name())),
     };
     match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -152,10 +152,18 @@ impl Sum {
         self.total.merge(total);
     }
 
-    fn state(&self) -> State {
+    /// Adds what others have added up.
+    pub(crate) fn merge(&mut self, other: &Sum) {
+        self.series = self.series.saturating_add(other.series);
+        self.stale = self.stale.saturating_add(other.stale);
+        self.waiting = self.waiting.saturating_add(other.waiting);
+        self.total.merge(&other.total);
+    }
+
+    pub(crate) fn state(&self) -> State {
         if self.waiting == self.series {
             State::Waiting
-        } else if self.stale + self.waiting == self.series {
+        } else if self.stale.saturating_add(self.waiting) == self.series {
             State::Stale
         } else {
             State::Fresh

@@ -16,6 +16,7 @@ mod packed;
 mod page;
 mod pairs;
 mod pane;
+pub mod rollup;
 mod row;
 mod seen;
 mod series;

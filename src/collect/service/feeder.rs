@@ -1,8 +1,8 @@
 //! What the thread that reads Kafka does with each message.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dt_sink::kafka::group::{Handler, Read};
 
@@ -12,7 +12,8 @@ use crate::intake::{Intake, Message};
 /// How far the reading is; any thread may look.
 #[derive(Debug, Default)]
 pub struct Progress {
-    partitions: Mutex<BTreeSet<i32>>,
+    /// Those that are this collector's, and whether what they held was read once.
+    partitions: Mutex<BTreeMap<i32, bool>>,
     was_assigned: AtomicBool,
     was_current: AtomicBool,
 }
@@ -21,7 +22,22 @@ impl Progress {
     /// The partitions that are this collector's.
     #[must_use]
     pub fn partitions(&self) -> BTreeSet<i32> {
-        self.partitions.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock().keys().copied().collect()
+    }
+
+    /// Those of them whose last hour was read.
+    #[must_use]
+    pub fn current_partitions(&self) -> BTreeSet<i32> {
+        let current = self.lock();
+        current
+            .iter()
+            .filter(|(_, current)| **current)
+            .map(|(number, _)| *number)
+            .collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<i32, bool>> {
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether partitions were shared out, to this collector or to others, since the start.
@@ -73,8 +89,8 @@ impl Handler for Feeder {
         for partition in partitions {
             self.intake.forget_partition(*partition);
         }
-        let mut ours = self.progress.partitions.lock().unwrap_or_else(PoisonError::into_inner);
-        ours.extend(partitions);
+        let mut ours = self.progress.lock();
+        ours.extend(partitions.iter().map(|partition| (*partition, false)));
         tracing::info!(assigned = ?partitions, ours = ours.len(), "partitions taken over");
         self.progress.was_assigned.store(true, Relaxed);
     }
@@ -83,8 +99,8 @@ impl Handler for Feeder {
         for partition in partitions {
             self.intake.forget_partition(*partition);
         }
-        let mut ours = self.progress.partitions.lock().unwrap_or_else(PoisonError::into_inner);
-        ours.retain(|partition| !partitions.contains(partition));
+        let mut ours = self.progress.lock();
+        ours.retain(|partition, _| !partitions.contains(partition));
         tracing::info!(revoked = ?partitions, ours = ours.len(), "partitions given up");
     }
 
@@ -94,6 +110,7 @@ impl Handler for Feeder {
         let caught_up = std::mem::take(&mut self.since_turn) == 0;
         if caught_up && self.progress.was_assigned() {
             self.progress.was_current.store(true, Relaxed);
+            self.progress.lock().values_mut().for_each(|current| *current = true);
         }
     }
 }

@@ -14,6 +14,7 @@ pub use feeder::Progress;
 
 use crate::intake::{Intake, IntakeStats};
 use crate::matrix::{Matrix, MatrixConfig};
+use crate::rollup::{RollupConfig, Share};
 
 /// As far back as records count.
 const REWIND: Duration = Duration::from_secs(3600);
@@ -31,6 +32,8 @@ pub struct CollectorConfig {
     pub options: BTreeMap<String, String>,
     /// How much is kept.
     pub matrix: MatrixConfig,
+    /// The topic in which collectors share what they know of zones, and what this one is called there; `None` to keep to itself.
+    pub rollup: Option<(String, String)>,
 }
 
 /// Records on their way from Kafka to a matrix.
@@ -40,10 +43,11 @@ pub struct Collector {
     stats: Arc<IntakeStats>,
     progress: Arc<Progress>,
     group: Group,
+    share: Option<Share>,
 }
 
 impl Collector {
-    /// Joins the group and begins to read, an hour back. Kafka may come later.
+    /// Joins the group and begins to read, an hour back. Kafka may come later. To be called within a tokio runtime.
     ///
     /// # Errors
     /// Options that the Kafka client refuses.
@@ -53,6 +57,16 @@ impl Collector {
         let stats = intake.stats();
         let progress = Arc::new(Progress::default());
         let feeder = Feeder::new(intake, Arc::clone(&progress));
+        let share = config.rollup.map(|(topic, collector)| {
+            let rollup = RollupConfig {
+                bootstrap: config.bootstrap.clone(),
+                topic,
+                collector,
+                options: config.options.clone(),
+            };
+            Share::start(rollup, Arc::clone(&matrix), Arc::clone(&progress))
+        });
+        let share = share.transpose()?;
         let group = Group::start(
             GroupConfig {
                 bootstrap: config.bootstrap,
@@ -69,6 +83,7 @@ impl Collector {
             stats,
             progress,
             group,
+            share,
         })
     }
 
@@ -88,6 +103,12 @@ impl Collector {
     #[must_use]
     pub fn progress(&self) -> &Arc<Progress> {
         &self.progress
+    }
+
+    /// What all collectors of the roll-up topic know, where they share it.
+    #[must_use]
+    pub fn share(&self) -> Option<&Share> {
+        self.share.as_ref()
     }
 
     /// How many messages of each of this collector's partitions are yet to be read, as of some seconds ago.
