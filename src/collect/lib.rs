@@ -6,6 +6,7 @@
 pub mod api;
 pub mod clock;
 pub mod detail;
+pub mod diagnosis;
 mod events;
 pub mod grouped;
 pub mod intake;
