@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -21,7 +21,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::context::Context;
 use super::reader::ReaderError;
-use super::settings;
+use super::{settings, since};
 
 /// How long one poll waits for a message. Stopping takes as long, and [`Handler::turn`] comes at least as often.
 const POLL: Duration = Duration::from_millis(100);
@@ -227,7 +227,7 @@ impl Membership {
         consumer: &BaseConsumer<Self>,
         assigned: &TopicPartitionList,
     ) -> Result<TopicPartitionList, KafkaError> {
-        let found = (0..2).map(|_| self.offsets(consumer, assigned));
+        let found = (0..2).map(|_| since::offsets(consumer, assigned, self.rewind, PATIENCE));
         let mut failure = None;
         for attempt in found {
             match attempt {
@@ -244,36 +244,6 @@ impl Membership {
             beginning.add_partition_offset(element.topic(), element.partition(), Offset::Beginning)?;
         }
         Ok(beginning)
-    }
-
-    fn offsets(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        assigned: &TopicPartitionList,
-    ) -> Result<TopicPartitionList, KafkaError> {
-        let since = SystemTime::now().checked_sub(self.rewind).unwrap_or(UNIX_EPOCH);
-        let since = since.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let since = i64::try_from(since).unwrap_or(i64::MAX);
-        let mut times = TopicPartitionList::new();
-        for element in assigned.elements() {
-            times.add_partition_offset(element.topic(), element.partition(), Offset::Offset(since))?;
-        }
-        let found = consumer.offsets_for_times(times, PATIENCE)?;
-        let mut offsets = TopicPartitionList::new();
-        for element in found.elements() {
-            element.error()?;
-            let offset = match element.offset() {
-                Offset::Offset(offset) => Offset::Offset(offset),
-                // Nothing so young. The end is taken as a number now: its name would be resolved at some later moment, and
-                // skip what is written until then.
-                _ => {
-                    let (_, end) = consumer.fetch_watermarks(&self.topic, element.partition(), PATIENCE)?;
-                    Offset::Offset(end)
-                }
-            };
-            offsets.add_partition_offset(element.topic(), element.partition(), offset)?;
-        }
-        Ok(offsets)
     }
 
     fn assign(&self, consumer: &BaseConsumer<Self>, assigned: &TopicPartitionList) -> Result<(), KafkaError> {

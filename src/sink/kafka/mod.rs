@@ -9,6 +9,7 @@ pub mod group;
 mod message;
 pub mod reader;
 mod settings;
+mod since;
 mod spread;
 pub mod table;
 mod topics;

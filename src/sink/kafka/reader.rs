@@ -1,11 +1,14 @@
-//! Reading a topic without a group: every partition, from its end or its beginning, for `dt records` and `dt collect`.
+//! Reading a topic without a group: every partition, from its end, its beginning or some time ago, for `dt records` and `dt top`.
 //!
 //! Nothing is committed and nobody else's reading is affected. The broker may come later or go away, partitions may be
 //! added, the topic may be deleted and created again: the reader goes on, and what it can't do is logged once a minute.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,7 +19,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
 use super::context::Context;
-use super::settings;
+use super::{settings, since};
 
 /// Messages that wait to be taken; beyond, reading pauses.
 const QUEUE: usize = 256;
@@ -36,6 +39,8 @@ pub enum Start {
     End,
     /// Everything that is still kept.
     Beginning,
+    /// What was written since so long ago.
+    Ago(Duration),
 }
 
 /// What to read.
@@ -94,6 +99,7 @@ pub enum ReaderError {
 #[derive(Debug)]
 pub struct Reader {
     received: mpsc::Receiver<Received>,
+    at_end: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
 }
 
@@ -111,28 +117,31 @@ impl Reader {
             .set("enable.auto.offset.store", "false")
             // For offsets that are gone: the topic was created again, or retention was faster.
             .set("auto.offset.reset", "earliest")
+            .set("enable.partition.eof", "true")
             .set("fetch.wait.max.ms", "100")
             .set("queued.max.messages.kbytes", "4096");
         let client = settings::with_options(client, &config.options);
         let consumer: BaseConsumer<Context> = client.create_with_context(Context::default())?;
         let (sender, received) = mpsc::channel(QUEUE);
-        let stop = Arc::new(AtomicBool::new(false));
+        let (stop, at_end) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         let assignment = Assignment {
             topic: config.topic,
             start: config.start,
             known: BTreeSet::new(),
+            behind: BTreeSet::new(),
             settled: false,
         };
         let work = Work {
             consumer,
             assignment,
             sender,
+            at_end: Arc::clone(&at_end),
             stop: Arc::clone(&stop),
         };
         thread::Builder::new()
             .name("dt-kafka-reader".to_owned())
             .spawn(move || work.run())?;
-        Ok(Reader { received, stop })
+        Ok(Reader { received, at_end, stop })
     }
 
     /// The next message; waits for as long as it takes. `None` only where the reading has ended.
@@ -143,6 +152,13 @@ impl Reader {
     /// The next message, for callers without a runtime; blocks the thread for as long as it takes.
     pub fn blocking_next(&mut self) -> Option<Received> {
         self.received.blocking_recv()
+    }
+
+    /// Whether every partition has been read to its end at least once, and all of that taken.
+    #[must_use]
+    pub fn has_caught_up(&self) -> bool {
+        // In this order: what was sent before the end was reached is in the queue by then.
+        self.at_end.load(Acquire) && self.received.is_empty()
     }
 }
 
@@ -156,6 +172,7 @@ struct Work {
     consumer: BaseConsumer<Context>,
     assignment: Assignment,
     sender: mpsc::Sender<Received>,
+    at_end: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
 }
 
@@ -180,6 +197,9 @@ impl Work {
                 // Sending waits where the caller is slower than the topic; it fails where nobody listens any more.
                 Some(Ok(message)) if self.sender.blocking_send(received(&message)).is_err() => return,
                 Some(Ok(_)) => {}
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    self.at_end.fetch_or(self.assignment.is_at_end(partition), Release);
+                }
                 Some(Err(error)) => {
                     self.consumer.context().complain(&error, "reading");
                     if is_gone(&error) {
@@ -222,6 +242,8 @@ struct Assignment {
     start: Start,
     /// Those being read.
     known: BTreeSet<i32>,
+    /// Those of them whose end was not reached yet.
+    behind: BTreeSet<i32>,
     /// Whether the topic was looked up once: what appears from then on is new.
     settled: bool,
 }
@@ -239,6 +261,7 @@ impl Assignment {
                 self.settled = true;
                 if !self.known.is_empty() {
                     self.known.clear();
+                    self.behind.clear();
                     consumer.unassign()?;
                 }
                 return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition));
@@ -248,13 +271,15 @@ impl Assignment {
         let present: Vec<i32> = topic.partitions().iter().map(|partition| partition.id()).collect();
         let mut fresh = TopicPartitionList::new();
         for &partition in present.iter().filter(|partition| !self.known.contains(partition)) {
-            let begin = self.begin(consumer, partition)?;
-            fresh.add_partition_offset(&self.topic, partition, begin)?;
+            fresh.add_partition(&self.topic, partition);
         }
         if fresh.count() > 0 {
-            consumer.incremental_assign(&fresh)?;
-            self.known
-                .extend(fresh.elements().iter().map(|element| element.partition()));
+            let begin = self.begin(consumer, &fresh)?;
+            consumer.incremental_assign(&begin)?;
+            for element in fresh.elements() {
+                self.behind.insert(element.partition());
+                self.known.insert(element.partition());
+            }
         }
         let mut gone = TopicPartitionList::new();
         for &partition in self.known.iter().filter(|partition| !present.contains(partition)) {
@@ -263,18 +288,39 @@ impl Assignment {
         if gone.count() > 0 {
             consumer.incremental_unassign(&gone)?;
             self.known.retain(|partition| present.contains(partition));
+            self.behind.retain(|partition| present.contains(partition));
         }
         self.settled = true;
         Ok(())
     }
 
-    /// Where to begin `partition`. The end is taken as a number now: the name "end" would be resolved at some later
+    /// Where to begin partitions. The end is taken as a number now: the name "end" would be resolved at some later
     /// moment, and skip what is written until then.
-    fn begin(&self, consumer: &BaseConsumer<Context>, partition: i32) -> Result<Offset, KafkaError> {
-        if self.settled || self.start == Start::Beginning {
-            return Ok(Offset::Beginning);
+    fn begin(
+        &self,
+        consumer: &BaseConsumer<Context>,
+        partitions: &TopicPartitionList,
+    ) -> Result<TopicPartitionList, KafkaError> {
+        let start = if self.settled { Start::Beginning } else { self.start };
+        if let Start::Ago(ago) = start {
+            return since::offsets(consumer, partitions, ago, PATIENCE);
         }
-        let (_, end) = consumer.fetch_watermarks(&self.topic, partition, PATIENCE)?;
-        Ok(Offset::Offset(end))
+        let mut begin = TopicPartitionList::new();
+        for element in partitions.elements() {
+            let offset = if start == Start::Beginning {
+                Offset::Beginning
+            } else {
+                let (_, end) = consumer.fetch_watermarks(&self.topic, element.partition(), PATIENCE)?;
+                Offset::Offset(end)
+            };
+            begin.add_partition_offset(&self.topic, element.partition(), offset)?;
+        }
+        Ok(begin)
+    }
+
+    /// Notes that `partition` was read to its end; whether that holds for all by now.
+    fn is_at_end(&mut self, partition: i32) -> bool {
+        self.behind.remove(&partition);
+        self.behind.is_empty()
     }
 }

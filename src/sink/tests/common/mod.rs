@@ -1,7 +1,7 @@
 //! What the tests with a real broker share.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its share")]
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "each test file uses its share")]
 
 #[path = "../../fixtures.rs"]
 mod fixtures;
