@@ -18,6 +18,7 @@ mod page;
 mod pairs;
 mod pane;
 pub mod rollup;
+pub mod plain;
 mod row;
 mod seen;
 mod series;

@@ -7,6 +7,7 @@ use dt_probe::ProbeKind;
 
 use crate::grouped::Level;
 use crate::matrix::Matrix;
+use crate::plain::{cut, plain};
 use crate::row::{PairRow, State, failed_share};
 use crate::view::View;
 
@@ -92,18 +93,8 @@ fn right(mut table: Table) -> Table {
     table
 }
 
-/// A name from the network made fit for a terminal: nothing in it moves the cursor or changes a colour.
 fn name(raw: &str) -> String {
-    let clean: Vec<char> = raw
-        .chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect();
-    if clean.len() <= NAME {
-        return clean.into_iter().collect();
-    }
-    let half = NAME / 2;
-    let (head, tail) = (&clean[..half], &clean[clean.len() - (half - 1)..]);
-    head.iter().chain(&['\u{2026}']).chain(tail).collect()
+    cut(&plain(raw), NAME)
 }
 
 fn zone_name(zone: &str) -> String {
