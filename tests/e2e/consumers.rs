@@ -3,77 +3,20 @@
 
 use distributed_trace_tests::error::{Context, LabError, Result};
 use distributed_trace_tests::kafka::Kafka;
+use distributed_trace_tests::loopback::{Mesh, SUMMARIES};
 use distributed_trace_tests::ping::number;
-use distributed_trace_tests::process::{Process, dt, wait_for};
+use distributed_trace_tests::process::{Process, dt};
 use distributed_trace_tests::topic;
-use rdkafka::ClientConfig;
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-const SUMMARIES: &str = "distributedTrace.summaries";
 const GUIDE: &str = include_str!("../../docs/consumers.md");
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-/// Two agents that measure one another; each pair and kind has three windows with answers.
-fn measure(kafka: &Kafka, directory: &Path) -> Result<Vec<Process>> {
-    let mut agents = Vec::new();
-    let ports = [free_port("127.0.0.1")?, free_port("127.0.0.2")?];
-    for (n, other) in [(0, 1), (1, 0)] {
-        let peers = directory.join(format!("{n}.toml"));
-        let (own, peer) = (n + 1, other + 1);
-        std::fs::write(
-            &peers,
-            format!(
-                "[[peer]]\nnode = \"n{other}\"\naddress = \"127.0.0.{peer}\"\nport = {}\n",
-                ports[other]
-            ),
-        )?;
-        let mut command = Command::new(dt()?);
-        command
-            .args([
-                "agent",
-                "--node",
-                &format!("n{n}"),
-                "--listen",
-                &format!("127.0.0.{own}:{}", ports[n]),
-            ])
-            .args([
-                "--http",
-                "off",
-                "--window",
-                "1s",
-                "--interval",
-                "50ms",
-                "--kafka-bootstrap",
-                kafka.bootstrap(),
-            ])
-            .arg("--peers")
-            .arg(&peers);
-        agents.push(Process::spawn(&format!("n{n}"), &mut command)?);
-    }
-    wait_for("three windows of each pair and kind", || {
-        let mut windows: BTreeMap<String, usize> = BTreeMap::new();
-        for record in topic::read(kafka.bootstrap(), SUMMARIES)? {
-            if number(&record.json()?, "received")? > 0 {
-                *windows.entry(record.key.unwrap_or_default()).or_default() += 1;
-            }
-        }
-        Ok((windows.len() == 6 && windows.values().all(|count| *count >= 3)).then_some(()))
-    })?;
-    Ok(agents)
-}
-
-fn free_port(address: &str) -> Result<u16> {
-    Ok(TcpListener::bind((address, 0))?.local_addr()?.port())
 }
 
 /// A repeat, a message that is none of ours, and a tombstone.
@@ -87,27 +30,18 @@ fn disturb(kafka: &Kafka) -> Result {
         }
     }
     let repeated = repeated.ok_or_else(|| LabError::new("no record with answers"))?;
-    let mut headers = OwnedHeaders::new();
-    for (key, value) in &repeated.headers {
-        headers = headers.insert(Header {
-            key,
-            value: Some(value),
-        });
-    }
-    let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", kafka.bootstrap())
-        .create()?;
-    let key = repeated.key.clone().unwrap_or_default();
-    let send = |record: BaseRecord<'_, str, [u8]>| producer.send(record).map_err(|(error, _)| error);
-    send(
-        BaseRecord::to(SUMMARIES)
-            .key(key.as_str())
-            .payload(&repeated.value[..])
-            .headers(headers),
-    )?;
-    send(BaseRecord::to(SUMMARIES).key("x").payload(&br#"{"hello": 1}"#[..]))?;
-    send(BaseRecord::to(SUMMARIES).key(key.as_str()))?;
-    producer.flush(Duration::from_secs(30)).during("produce")?;
+    let foreign = topic::Record {
+        key: Some("x".to_owned()),
+        headers: BTreeMap::new(),
+        value: br#"{"hello": 1}"#.to_vec(),
+        ..repeated.clone()
+    };
+    let tombstone = topic::Record {
+        headers: BTreeMap::new(),
+        value: Vec::new(),
+        ..repeated.clone()
+    };
+    topic::write(kafka.bootstrap(), SUMMARIES, &[repeated.clone(), foreign, tombstone])?;
     let after = topic::read(kafka.bootstrap(), SUMMARIES)?.len();
     assert_eq!(after, records.len() + 3);
     Ok(())
@@ -193,17 +127,16 @@ fn run(heading: &str, example: &str, kafka: &Kafka) -> Result<String> {
 #[test]
 fn every_example_reads_what_the_agents_wrote() -> Result {
     let kafka = Kafka::start();
-    let directory = tempfile::tempdir()?;
-    let agents = measure(&kafka, directory.path())?;
+    let mesh = Mesh::start(&kafka, &["z1", "z2"], "")?;
+    // Two ways, three kinds.
+    mesh.wait_for(&kafka, 6, "received")?;
     let (ours, others): (Vec<_>, Vec<_>) = examples().into_iter().partition(|(heading, _)| *heading == "dt");
     for (heading, example) in ours {
         // It ends when it has something to say that nobody reads: while more comes.
         let printed = run(heading, &example, &kafka)?;
         assert_eq!(printed.lines().count(), 3, "{printed}");
     }
-    for agent in agents {
-        agent.terminate()?.expect_code(0)?;
-    }
+    mesh.end()?;
 
     disturb(&kafka)?;
     let expected = expected(&kafka)?;

@@ -12,6 +12,8 @@ pub mod error;
 pub mod forward;
 pub mod kafka;
 pub mod lock;
+pub mod loopback;
+pub mod merged;
 pub mod namespaces;
 pub mod original;
 pub mod ping;

@@ -38,16 +38,22 @@ impl Decoded {
     }
 }
 
+/// The Python that has the packages of `scripts/test --install`.
+#[must_use]
+pub fn interpreter() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))
+        .unwrap_or_default();
+    cache.join("distributed-trace/python/bin/python")
+}
+
 /// Decodes base64 strings.
 ///
 /// # Errors
 /// Where Python or its library is missing, or refuses one.
 pub fn decode(histograms: &[&str]) -> Result<Vec<Decoded>> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache
-        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))
-        .unwrap_or_default();
-    let python = cache.join("distributed-trace/python/bin/python");
+    let python = interpreter();
     let mut child = Command::new(&python)
         .args(["-c", SCRIPT])
         .stdin(Stdio::piped())

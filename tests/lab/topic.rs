@@ -1,10 +1,11 @@
-//! Reading a Kafka topic whole.
+//! Reading a Kafka topic whole, and writing to one.
 
 use crate::error::{Context, LabError, Result};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::message::{Headers, Message};
+use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +21,7 @@ pub struct Record {
     pub key: Option<String>,
     /// Its headers.
     pub headers: BTreeMap<String, String>,
-    /// Its value.
+    /// Its value; empty where it has none.
     pub value: Vec<u8>,
 }
 
@@ -39,10 +40,10 @@ impl Record {
 
 /// What a broker says about a topic that is being created, or just after its own start.
 fn is_passing(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode::{LeaderNotAvailable, NotLeaderForPartition, UnknownTopicOrPartition};
+    use RDKafkaErrorCode::{LeaderNotAvailable, NotLeaderForPartition, UnknownPartition, UnknownTopicOrPartition};
     matches!(
         code,
-        LeaderNotAvailable | NotLeaderForPartition | UnknownTopicOrPartition
+        LeaderNotAvailable | NotLeaderForPartition | UnknownPartition | UnknownTopicOrPartition
     )
 }
 
@@ -104,4 +105,33 @@ pub fn read(bootstrap: &str, topic: &str) -> Result<Vec<Record>> {
         });
     }
     Ok(records)
+}
+
+/// Appends messages to `topic`, each to the partition that an agent chooses for its key. An empty value becomes none: a tombstone.
+///
+/// # Errors
+/// Where the broker doesn't take them.
+pub fn write<'a>(bootstrap: &str, topic: &str, records: impl IntoIterator<Item = &'a Record>) -> Result {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("partitioner", "murmur2_random")
+        .create()?;
+    for record in records {
+        let mut headers = OwnedHeaders::new();
+        for (key, value) in &record.headers {
+            headers = headers.insert(Header {
+                key,
+                value: Some(value),
+            });
+        }
+        let mut message = BaseRecord::<str, [u8]>::to(topic).headers(headers);
+        if let Some(key) = &record.key {
+            message = message.key(key);
+        }
+        if !record.value.is_empty() {
+            message = message.payload(&record.value);
+        }
+        producer.send(message).map_err(|(error, _)| error)?;
+    }
+    producer.flush(PATIENCE).during("produce")
 }
