@@ -7,6 +7,25 @@ import yaml
 
 from charts import CHARTS, HERE, with_values
 
+# Where the charts hand on what they don't look into: objects of Kubernetes' own, and what Helm adds.
+HANDED_ON = {
+    "affinity.nodeAffinity", "affinity.podAffinity", "affinity.podAntiAffinity", "extraEnv.valueFrom", "extraVolumes", "global",
+    "networkPolicy.scrapers.podSelector", "networkPolicy.scrapers.namespaceSelector", "networkPolicy.scrapers.ipBlock",
+}
+
+
+def open_objects(schema, at=()):
+    """Where a schema says `object` and not which names it may have."""
+    if schema is True:
+        return  # Judged by the subchart's own schema.
+    if schema.get("type") == "object" and "additionalProperties" not in schema:
+        yield ".".join(at)
+    for name, inner in (schema.get("properties") or {}).items():
+        yield from open_objects(inner, (*at, name))
+    yield from open_objects(schema["items"], at) if "items" in schema else ()
+    for inner in schema.get("$defs", {}).values():
+        yield from open_objects(inner, at)
+
 
 class Refused(unittest.TestCase):
     def test_all(self):
@@ -18,6 +37,12 @@ class Refused(unittest.TestCase):
                     self.assertEqual(result.stdout, "")
                     for part in entry["says"]:
                         self.assertIn(part, result.stderr)
+
+    def test_no_object_takes_any_name(self):
+        found = set()
+        for path in CHARTS.rglob("values.schema.json"):
+            found |= set(open_objects(json.loads(path.read_text())))
+        self.assertEqual(found, HANDED_ON)
 
     def test_the_subchart_and_its_parent_know_the_same_names(self):
         def names(chart, *path):
