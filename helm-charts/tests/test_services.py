@@ -1,130 +1,24 @@
-"""Real ZooKeeper and Kafka started with what the charts write for them; only addresses, ports and folders are changed."""
+"""ZooKeeper and Kafka do with the charts' configuration what is expected of them."""
 
-import os
-import pathlib
-import re
-import signal
-import socket
 import subprocess
-import tempfile
-import time
 import unittest
 
-from charts import CACHE, manifests, one, run
-
-ZOOKEEPER = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-nop.jar"
-# Plentiful: two cores may be busy with other tests.
-DEADLINE = 120
+from charts import manifests, one, run
+from services import DEADLINE, WithServices
 
 
-def free_ports(count):
-    taken = [socket.socket() for _ in range(count)]
-    for each in taken:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in taken]
-    for each in taken:
-        each.close()
-    return ports
-
-
-class Services(unittest.TestCase):
-    def setUp(self):
-        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
-
-    def spawn(self, name, command, env):
-        with open(self.folder / f"{name}.log", "a") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=os.environ | env, cwd=self.folder)
-        self.addCleanup(self.end, process)
-        return process
-
-    @staticmethod
-    def end(process):
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(timeout=60)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-    def wait(self, process, name, condition):
-        deadline = time.monotonic() + DEADLINE
-        while not (found := condition()):
-            log = (self.folder / f"{name}.log").read_text()
-            self.assertIsNone(process.poll(), f"{name} ended: {log[-3000:]}")
-            self.assertLess(time.monotonic(), deadline, f"{name} is not there: {log[-3000:]}")
-            time.sleep(0.2)
-        return found
-
-    def zookeeper(self, case):
-        """Starts all servers of a case and waits for what the readiness probe waits for; their modes."""
-        documents = manifests("dt-chart", case)
-        stateful = one(documents, "StatefulSet")["spec"]
-        (container,) = stateful["template"]["spec"]["containers"]
-        flags = next(e["value"] for e in container["env"] if e["name"] == "SERVER_JVMFLAGS")
-        config = one(documents, "ConfigMap")["data"]["zoo.cfg"]
-        count = stateful["replicas"]
-        servers = [free_ports(3) for _ in range(count)]
-        for number, (_, peer, election) in enumerate(servers, 1):
-            config = re.sub(rf"(?m)^(server\.{number}=).*$", rf"\g<1>127.0.0.1:{peer}:{election}", config)
-        config = config.replace("quorumListenOnAllIPs=true", "")
-        running = []
-        for number, (client, _, _) in enumerate(servers, 1):
-            data = self.folder / f"data-{number}"
-            data.mkdir()
-            (data / "myid").write_text(str(number))
-            own = config.replace("dataDir=/data", f"dataDir={data}").replace("dataLogDir=/data/log", f"dataLogDir={data}/log")
-            own = own.replace("clientPort=2181", f"clientPort={client}\nclientPortAddress=127.0.0.1")
-            path = self.folder / f"zoo-{number}.cfg"
-            path.write_text(own)
-            command = ["java", *flags.split(), "-cp", ZOOKEEPER, "org.apache.zookeeper.server.quorum.QuorumPeerMain", str(path)]
-            running.append(self.spawn(f"zookeeper-{number}", command, {}))
-        modes = []
-        for number, (client, _, _) in enumerate(servers, 1):
-            ready = [part.replace("/2181", f"/{client}") for part in container["readinessProbe"]["exec"]["command"]]
-            self.wait(running[number - 1], f"zookeeper-{number}", lambda r=ready: run(*r).returncode == 0)
-            with socket.create_connection(("127.0.0.1", client), timeout=10) as connection:
-                connection.sendall(b"srvr")
-                answer = connection.makefile().read()
-            modes.append(re.search(r"Mode: (\w+)", answer)[1])
-        return sorted(modes)
-
+class Services(WithServices):
     def test_zookeeper_alone(self):
-        self.assertEqual(self.zookeeper("defaults"), ["standalone"])
+        self.assertEqual(list(self.zookeeper("defaults").values()), ["standalone"])
 
     def test_zookeeper_ensemble(self):
-        self.assertEqual(self.zookeeper("ensemble"), ["follower", "follower", "leader"])
+        self.assertEqual(sorted(self.zookeeper("ensemble").values()), ["follower", "follower", "leader"])
 
     def test_kafka_keeps_records_over_a_restart(self):
-        documents = manifests("kafka", "one-broker")
-        (container,) = one(documents, "StatefulSet")["spec"]["template"]["spec"]["containers"]
-        env = {e["name"]: e["value"] for e in container["env"]}
-        broker, controller = free_ports(2)
-        (self.folder / "bin").mkdir()
-        for program, main in (
-            ("kafka-storage.sh", "kafka.tools.StorageTool"), ("kafka-server-start.sh", "kafka.Kafka"),
-        ):
-            # The jars of the tests have no scripts; these do what theirs do with the variables the chart sets.
-            script = f'#!/bin/bash\nexec java -Xmx256m $KAFKA_LOG4J_OPTS -cp "{CACHE}/kafka-4.1.2/lib/*" {main} "$@"\n'
-            path = self.folder / "bin" / program
-            path.write_text(script)
-            path.chmod(0o755)
-        name = "service-kafka-0.service-kafka-headless.dt.svc.cluster.local"
-        for file, text in one(documents, "ConfigMap")["data"].items():
-            for old, new in (
-                ("/opt/kafka/bin", f"{self.folder}/bin"), ("/var/lib/kafka/data", f"{self.folder}/data"),
-                ("/tmp/server.properties", f"{self.folder}/all.properties"),
-                ("$HOSTNAME.service-kafka-headless.dt.svc.cluster.local:9092", f"127.0.0.1:{broker}"),
-                (f"{name}:9093", f"127.0.0.1:{controller}"), ("://:9092", f"://127.0.0.1:{broker}"),
-                ("://:9093", f"://127.0.0.1:{controller}"),
-            ):
-                text = text.replace(old, new)
-            (self.folder / file).write_text(text)
-        env["HOSTNAME"] = "service-kafka-0"
-        env["KAFKA_LOG4J_OPTS"] = env["KAFKA_LOG4J_OPTS"].replace("/etc/kafka-chart", str(self.folder))
-        kcat = ["kcat", "-q", "-b", f"127.0.0.1:{broker}", "-t", "pairs", "-p", "0"]
+        start, address = self.kafka()
+        kcat = ["kcat", "-q", "-b", address, "-t", "pairs", "-p", "0"]
         for life in (1, 2):
-            process = self.spawn("kafka", ["/bin/bash", str(self.folder / "start.sh")], env)
+            process = start()
             record = f"record of life {life}\n"
 
             def produced(record=record):
@@ -135,11 +29,27 @@ class Services(unittest.TestCase):
             read = run(*kcat, "-C", "-e", "-o", "beginning", timeout=DEADLINE)
             self.assertIn("record of life 1\n", read.stdout, read.stderr)
             self.assertIn(record, read.stdout)
+            if life == 2:
+                self.the_hook_of_the_chart(address)
             self.end(process)
             self.assertEqual(process.returncode, 143, "ended by SIGTERM, in order")
         log = (self.folder / "kafka.log").read_text()
         self.assertRegex(log, r"(?m)^\[[-0-9]+ [:,0-9]+\] INFO ", "the chart's layout, on standard output")
         self.assertTrue((self.folder / "data/logs/pairs-0").is_dir())
+
+    def the_hook_of_the_chart(self, address):
+        """`helm test` of the chart finds a broker that takes records and gives them back, and leaves no topic behind."""
+        (container,) = one(manifests("kafka", "one-broker"), "Pod")["spec"]["containers"]
+        *shell, script = container["command"]
+        script = script.replace("/opt/kafka/bin", f"{self.folder}/bin")
+        inside = "service-kafka.dt.svc.cluster.local:9092"
+        self.assertIn(inside, script)
+        good = run(*shell, script.replace(inside, address), timeout=DEADLINE)
+        self.assertEqual(good.returncode, 0, good.stdout + good.stderr)
+        self.assertRegex(good.stdout, r"(?m)^record of helm-test-")
+        left = run(self.folder / "bin/kafka-topics.sh", "--bootstrap-server", address, "--list", timeout=DEADLINE)
+        self.assertIn("pairs", left.stdout.split(), left.stderr)
+        self.assertNotIn("helm-test-", left.stdout)
 
 
 if __name__ == "__main__":

@@ -46,6 +46,31 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end -}}
 
+{{/* Which nodes: of the agents, and of the pod that tests one. */}}
+{{- define "dt.placement" -}}
+{{- if or .Values.tolerateAllTaints .Values.controlPlane .Values.tolerations -}}
+tolerations:
+  {{- if .Values.tolerateAllTaints }}
+  - operator: Exists
+  {{- else if .Values.controlPlane }}
+  - key: node-role.kubernetes.io/control-plane
+    operator: Exists
+    effect: NoSchedule
+  {{- end }}
+  {{- with .Values.tolerations }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{ end -}}
+{{- with .Values.nodeSelector -}}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{ end -}}
+{{- with .Values.affinity -}}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{ end -}}
+{{- end -}}
+
 {{- define "dt.image" -}}
 {{- if .Values.image.digest -}}
 {{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
