@@ -121,5 +121,4 @@ class WithServices(unittest.TestCase):
                 text = text.replace(old, new)
             (self.folder / file).write_text(text)
         env["HOSTNAME"] = "service-kafka-0"
-        env["KAFKA_LOG4J_OPTS"] = env["KAFKA_LOG4J_OPTS"].replace("/etc/kafka-chart", str(self.folder))
         return lambda: self.spawn("kafka", ["/bin/bash", str(self.folder / "start.sh")], env), f"127.0.0.1:{broker}"

@@ -54,6 +54,14 @@ class Kafka(unittest.TestCase):
         self.assertEqual(properties("five-brokers")["auto.create.topics.enable"], "false")
         self.assertNotEqual(with_values("kafka", {"configurationOverrides": {"listeners": "x"}}).returncode, 0)
 
+    def test_what_is_run_beside_the_broker_has_none_of_its_options(self):
+        # `kubectl exec ... kafka-console-consumer.sh` of the notes: records alone on its standard output, and a small heap.
+        (container,) = one(manifests("kafka", "defaults"), "StatefulSet")["spec"]["template"]["spec"]["containers"]
+        self.assertEqual([variable["name"] for variable in container["env"]], ["LOG_DIR"])
+        self.assertIn("export KAFKA_HEAP_OPTS='-Xmx1G -Xms1G'\n", start("defaults"))
+        # The storage is formatted by a tool too.
+        self.assertLess(start("defaults").index("kafka-storage.sh"), start("defaults").index("export KAFKA_HEAP_OPTS"))
+
     def test_a_changed_configuration_restarts_the_brokers(self):
         checksum = lambda case: one(manifests("kafka", case), "StatefulSet")["spec"]["template"]["metadata"]["annotations"][
             "checksum/config"
