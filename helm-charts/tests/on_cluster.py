@@ -103,7 +103,7 @@ class OnCluster(unittest.TestCase):
         pod = folder / "pod"
         pod.mkdir()
         (pod / "token").write_text(self.kubectl("create", "token", "distributed-trace-agent", "-n", "dt"))
-        shutil.copy(folder / "certificates/apiserver.crt", pod / "ca.crt")
+        shutil.copy(folder / "ca.crt", pod / "ca.crt")
         (folder / "peers.toml").write_text('[[peer]]\nnode = "b"\naddress = "127.0.0.2"\nport = 4000\n')
         flags = [f"--peers={folder}/peers.toml", f"--sink=file:{folder}/records", "--listen=127.0.0.1:0", "--http=off", "--window=1s"]
         env = {

@@ -1,6 +1,7 @@
-"""A real etcd, kube-apiserver and kube-controller-manager on loopback, with nodes made by hand.
+"""A real etcd, kube-apiserver and kube-controller-manager, for nodes made by hand or real ones.
 
-There is no scheduler, kubelet or kube-proxy: `kubelet.py` stands in for the first two, and nothing ever runs in a pod.
+On loopback there is no scheduler, kubelet or kube-proxy: `kubelet.py` stands in for the first two, and nothing ever runs in
+a pod. At an address that nodes reach there is a scheduler too, and `node.py` has kubelets.
 """
 
 import json
@@ -15,6 +16,10 @@ import urllib.error
 import urllib.request
 
 TOKEN = "operator"
+SERVICES = "10.96.0.0/16"
+# What pods call the API server by, the first address of those.
+IN_PODS = "10.96.0.1"
+LOOPBACK = "127.0.0.1"
 
 
 def free_port():
@@ -24,13 +29,15 @@ def free_port():
 
 
 class ControlPlane:
-    """Starts all three on entering, ends them on leaving. `folder` takes data, keys and logs."""
+    """Starts all of it on entering, ends it on leaving. `folder` takes data, keys and logs. With another address than that of
+    loopback, kubelets are expected."""
 
-    def __init__(self, binaries, folder):
+    def __init__(self, binaries, folder, address=LOOPBACK):
         self.binaries, self.folder = pathlib.Path(binaries), pathlib.Path(folder)
+        self.address, self.real_nodes = address, address != LOOPBACK
         self.processes = []
         self.port = free_port()
-        self.url = f"https://127.0.0.1:{self.port}"
+        self.url = f"https://{address}:{self.port}"
         self.kubeconfig = self.folder / "kubeconfig"
 
     def __enter__(self):
@@ -56,37 +63,56 @@ class ControlPlane:
         with open(self.folder / f"{pathlib.Path(program).name}.log", "w") as log:
             self.processes.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=self.folder))
 
+    def openssl(self, *arguments):
+        subprocess.run(["openssl", *map(str, arguments)], cwd=self.folder, check=True, capture_output=True)
+
+    def certificates(self):
+        """An authority, `ca.crt`, which pods are told of; the server's certificate; the key that signs accounts' tokens."""
+        self.openssl("genrsa", "-out", "accounts.key", "2048")
+        new = ("req", "-x509", "-nodes", "-newkey", "rsa:2048")
+        self.openssl(*new, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=cluster")
+        self.openssl(
+            *new, "-CA", "ca.crt", "-CAkey", "ca.key", "-keyout", "server.key", "-out", "server.crt", "-subj", "/CN=kube-apiserver",
+            "-addext", f"subjectAltName=IP:{self.address},IP:{IN_PODS}", "-addext", "basicConstraints=critical,CA:FALSE",
+        )
+
     def start(self):
-        etcd, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+        etcd, peer = (f"http://{LOOPBACK}:{free_port()}" for _ in range(2))
         self.spawn(
             "etcd", "--data-dir=etcd", f"--listen-client-urls={etcd}", f"--advertise-client-urls={etcd}",
             f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}",
         )
+        self.certificates()
         key = self.folder / "accounts.key"
-        subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
         tokens = self.folder / "tokens.csv"
         tokens.write_text(f'{TOKEN},operator,operator,"system:masters"\n')
         self.spawn(
-            self.binaries / "kube-apiserver", f"--etcd-servers={etcd}", "--bind-address=127.0.0.1", f"--secure-port={self.port}",
+            self.binaries / "kube-apiserver", f"--etcd-servers={etcd}", f"--bind-address={self.address}", f"--secure-port={self.port}",
+            "--tls-cert-file=server.crt", "--tls-private-key-file=server.key", "--authorization-mode=RBAC",
             # An address of loopback can't be announced to pods, of which there are none.
-            "--endpoint-reconciler-type=none", "--cert-dir=certificates", "--authorization-mode=RBAC",
+            f"--endpoint-reconciler-type={'lease' if self.real_nodes else 'none'}", "--kubelet-preferred-address-types=InternalIP",
             f"--token-auth-file={tokens}", "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={key}", f"--service-account-signing-key-file={key}",
-            "--service-cluster-ip-range=10.96.0.0/16", "--allow-privileged=true",
+            f"--service-cluster-ip-range={SERVICES}", "--allow-privileged=true",
         )
         self.kubeconfig.write_text(json.dumps({
             "apiVersion": "v1", "kind": "Config", "current-context": "test",
-            "clusters": [{"name": "test", "cluster": {"server": self.url, "insecure-skip-tls-verify": True}}],
+            "clusters": [{"name": "test", "cluster": {"server": self.url, "certificate-authority": str(self.folder / "ca.crt")}}],
             "users": [{"name": "test", "user": {"token": TOKEN}}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
         }))
         self.wait("the API server", lambda: self.request("GET", "/readyz", raw=True) == b"ok", 120)
+        # Nobody renews the leases of nodes made by hand.
+        unwanted = [] if self.real_nodes else ["--controllers=*,-node-lifecycle-controller,-nodelifecycle", "--node-monitor-grace-period=1h"]
         self.spawn(
             self.binaries / "kube-controller-manager", f"--kubeconfig={self.kubeconfig}", "--leader-elect=false",
             f"--secure-port={free_port()}", "--bind-address=127.0.0.1", f"--service-account-private-key-file={key}",
-            # Nobody renews the nodes' leases.
-            "--controllers=*,-node-lifecycle-controller,-nodelifecycle", "--node-monitor-grace-period=1h",
+            "--root-ca-file=ca.crt", f"--flex-volume-plugin-dir={self.folder}/plugins", *unwanted,
         )
+        if self.real_nodes:
+            self.spawn(
+                self.binaries / "kube-scheduler", f"--kubeconfig={self.kubeconfig}", "--leader-elect=false", "--secure-port=0",
+            )
         self.wait("the controllers", lambda: self.request("GET", "/api/v1/namespaces/default/serviceaccounts/default"), 120)
 
     def wait(self, what, condition, seconds=120):
@@ -113,8 +139,7 @@ class ControlPlane:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": kind}
         request = urllib.request.Request(self.url + path, data, headers, method=method)
-        # The certificate is made by the server when it starts, and this is loopback.
-        context = ssl._create_unverified_context()
+        context = ssl.create_default_context(cafile=self.folder / "ca.crt")
         with urllib.request.urlopen(request, timeout=30, context=context) as answer:
             content = answer.read()
         return content if raw else json.loads(content)
