@@ -52,12 +52,6 @@ pub(crate) struct Collect {
     max_series: u32,
 }
 
-/// What this collector is called among others.
-fn name() -> String {
-    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
-    format!("{}:{}", host.unwrap_or_default(), std::process::id())
-}
-
 fn window(text: &str) -> Result<Duration, String> {
     let window = dt_agent::config::duration::parse(text)?;
     if (Duration::from_secs(1)..=Duration::from_secs(600)).contains(&window) {
@@ -69,7 +63,14 @@ fn window(text: &str) -> Result<Duration, String> {
 
 /// Runs `dt collect`.
 pub(crate) fn run(collect: &Collect) -> ExitCode {
-    let loaded = match out::configuration(&collect.settings.inputs()) {
+    let inputs = collect.settings.inputs();
+    // What this collector is called among others.
+    let name = format!(
+        "{}:{}",
+        inputs.host_name.clone().unwrap_or_default(),
+        std::process::id()
+    );
+    let loaded = match out::configuration(&inputs) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
@@ -85,7 +86,7 @@ pub(crate) fn run(collect: &Collect) -> ExitCode {
             max_series: collect.max_series as usize,
             ..MatrixConfig::default()
         },
-        rollup: (collect.rollup_topic != "off").then(|| (collect.rollup_topic.clone(), name())),
+        rollup: (collect.rollup_topic != "off").then(|| (collect.rollup_topic.clone(), name)),
     };
     match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
