@@ -5,6 +5,7 @@
 //! part it works with.
 
 mod aggregate;
+mod between;
 pub mod config;
 mod health;
 mod http;
@@ -23,6 +24,7 @@ mod sources;
 mod status;
 mod totals;
 
+pub use between::Between;
 pub use health::Health;
 pub use lifecycle::{Agent, Hooks, Order, StartError};
 pub use parts::registration;

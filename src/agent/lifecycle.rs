@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::aggregate::Aggregate;
+use crate::between::Between;
 use crate::config::{AgentConfig, HostPort, Membership, key};
 use crate::health::Health;
 use crate::http;
@@ -61,6 +62,8 @@ pub struct Hooks {
     pub listeners: Vec<std::net::TcpListener>,
     /// Gets a copy of every summary: an in-process sink. With it the agent needs no other.
     pub tap: Option<mpsc::UnboundedSender<Vec<Summary>>>,
+    /// Stands between this agent and its peers.
+    pub between: Option<Box<dyn Between>>,
 }
 
 /// Why an agent did not start. A service that is down is no reason.
@@ -223,6 +226,7 @@ impl Agent {
             probers,
             publisher: Arc::clone(&publisher),
             tap: hooks.tap,
+            between: hooks.between,
             peers: Peers::default(),
             resolver,
             stretched: false,

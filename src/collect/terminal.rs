@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use dt_probe::ProbeKind;
 
+use crate::diagnosis::Findings;
 use crate::grouped::Level;
 use crate::matrix::Matrix;
 use crate::plain::{cut, plain};
@@ -27,6 +28,25 @@ pub fn summary_table(matrix: &Matrix, now_ms: u64, worst: usize, width: u16) -> 
     // Writing to a String can't fail.
     let _ = writeln!(text, "{}", zone_table(matrix, now_ms, width));
     let _ = writeln!(text, "\n{}", worst_table(&rows, worst, width));
+    text
+}
+
+/// What the diagnosis found, the gravest first, a line each; at most `most` of them.
+#[must_use]
+pub fn findings(findings: &Findings, most: usize) -> String {
+    if findings.findings.is_empty() {
+        return "no fault found\n".to_owned();
+    }
+    let mut text = String::new();
+    for finding in findings.findings.iter().take(most) {
+        let since = findings.now_ms.saturating_sub(finding.since_ms) / 1000;
+        // Writing to a String can't fail.
+        let _ = writeln!(text, "! {} (since {since} s)", plain(&finding.summary));
+    }
+    let more = findings.findings.len().saturating_sub(most);
+    if more > 0 {
+        let _ = writeln!(text, "  and {more} more");
+    }
     text
 }
 

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 
 use crate::aggregate::Aggregate;
+use crate::between::Between;
 use crate::config::AgentConfig;
 use crate::peers::Peers;
 use crate::probers::{self, Probers};
@@ -38,6 +39,8 @@ pub(crate) struct Mesh {
     pub(crate) publisher: Arc<Publisher>,
     /// Gets a copy of every portion of summaries: the in-process sink of `dt demo`.
     pub(crate) tap: Option<mpsc::UnboundedSender<Vec<Summary>>>,
+    /// The network of `dt demo`; elsewhere there is only the real one.
+    pub(crate) between: Option<Box<dyn Between>>,
     pub(crate) peers: Peers,
     pub(crate) aggregate: Aggregate,
     /// When all summaries of the window that was closed last are to be made.

@@ -39,7 +39,12 @@ impl Mesh {
         self.apply(ProbeKind::Grpc, ping.event);
     }
 
-    pub(super) fn apply(&mut self, kind: ProbeKind, event: Event) {
+    pub(super) fn apply(&mut self, kind: ProbeKind, mut event: Event) {
+        if let Some(between) = &self.between
+            && let Some(place) = self.aggregate.place(kind, event.target)
+        {
+            event = between.pass(&place.destination, kind, event);
+        }
         self.shared.totals.kind(kind).apply(&event);
         self.aggregate.apply(kind, &event);
         self.look_for_first_round();

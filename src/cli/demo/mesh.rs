@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dt_agent::config::{AgentConfig, Flag, Inputs, load};
-use dt_agent::{Agent, Hooks};
+use dt_agent::{Agent, Between, Hooks};
 use dt_collect::Matrix;
+use dt_record::Summary;
 use tokio::sync::mpsc;
 
+use super::fault::{Switch, Wire};
 use super::{DemoArgs, now_ms, shut_down};
 
 /// How many agents there are.
@@ -37,7 +39,12 @@ struct Node {
 
 impl Mesh {
     /// Binds the addresses, writes the peers file and starts the agents. What they publish goes to `matrix`.
-    pub(super) async fn start(args: &DemoArgs, matrix: Arc<Matrix>) -> Result<Mesh, String> {
+    /// `fault` stands between them, where there is to be one.
+    pub(super) async fn start(
+        args: &DemoArgs,
+        matrix: Arc<Matrix>,
+        fault: Option<&Arc<Switch>>,
+    ) -> Result<Mesh, String> {
         let nodes = (1..=NODES).map(bind).collect::<Result<Vec<_>, _>>()?;
         let folder = folder()?;
         let mut mesh = Mesh {
@@ -48,18 +55,23 @@ impl Mesh {
         let (tap, mut summaries) = mpsc::unbounded_channel();
         for node in nodes {
             let config = config(args, &node, &peers)?;
+            let between =
+                fault.map(|switch| Box::new(Wire::new(Arc::clone(switch), &node.name, node.zone)) as Box<dyn Between>);
             let hooks = Hooks {
                 listeners: vec![node.listener],
                 tap: Some(tap.clone()),
+                between,
             };
             let agent = Agent::start(config, hooks)
                 .await
                 .map_err(|error| format!("{}: {error}", node.name))?;
             mesh.agents.push(agent);
         }
+        let fault = fault.cloned();
         tokio::spawn(async move {
             while let Some(portion) = summaries.recv().await {
-                for summary in &portion {
+                let heard = |summary: &&Summary| fault.as_ref().is_none_or(|fault| fault.lets_out(summary));
+                for summary in portion.iter().filter(heard) {
                     matrix.ingest(summary, now_ms());
                 }
             }

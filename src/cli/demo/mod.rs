@@ -1,8 +1,10 @@
 //! `dt demo`: a whole mesh on this machine, with no services and no root needed: the agent's own code six times over,
 //! real sockets between loopback addresses, and the page.
 
+mod fault;
 mod mesh;
 
+use std::convert::Infallible;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -12,12 +14,14 @@ use std::time::Duration;
 use clap::Args;
 use dt_agent::Agent;
 use dt_agent::config::{Flag, Inputs, load};
-use dt_collect::{Matrix, MatrixConfig, View, api, terminal};
+use dt_collect::diagnosis::DiagnosisConfig;
+use dt_collect::{Matrix, MatrixConfig, Observer, View, api, terminal};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use self::fault::{Fault, Switch};
 use self::mesh::Mesh;
 use crate::{ending, logging, out};
 
@@ -26,6 +30,8 @@ const FIRST_NUMBERS: Duration = Duration::from_secs(6);
 /// A terminal is drawn anew this often; where output goes elsewhere, the summary is printed less often.
 const REDRAW: Duration = Duration::from_secs(2);
 const REPRINT: Duration = Duration::from_secs(10);
+/// How often the diagnosis looks: once for each window.
+const LOOK: Duration = mesh::WINDOW;
 /// The worst pairs listed in the summary.
 const WORST: usize = 5;
 
@@ -46,6 +52,20 @@ pub(crate) struct DemoArgs {
     /// Publish to these Kafka brokers as well
     #[arg(long, env = "DT_DEMO_KAFKA", hide_env_values = true, value_name = "BROKERS", value_parser = value_of("kafka.bootstrap"))]
     kafka: Option<String>,
+
+    /// Bring a fault into the network between the agents, which the page then names
+    #[arg(
+        long,
+        env = "DT_DEMO_FAULT",
+        hide_env_values = true,
+        value_name = "FAULT",
+        value_enum
+    )]
+    fault: Option<Fault>,
+
+    /// When the fault sets in, counted from the first numbers: until then the page shows what is usual
+    #[arg(long, env = "DT_DEMO_FAULT_AFTER", hide_env_values = true, value_name = "DURATION", default_value = "15s", value_parser = dt_agent::config::duration::parse)]
+    fault_after: Duration,
 
     /// What is logged
     #[arg(
@@ -131,7 +151,9 @@ async fn demo(args: &DemoArgs) -> Result<(), String> {
         window: mesh::WINDOW,
         ..MatrixConfig::default()
     }));
-    let mut mesh = Mesh::start(args, Arc::clone(&matrix)).await?;
+    let fault = args.fault.map(Switch::new);
+    let mut mesh = Mesh::start(args, Arc::clone(&matrix), fault.as_ref()).await?;
+    let observer = Observer::start(Arc::clone(&matrix), DiagnosisConfig::default(), LOOK);
     let notes = mesh.notes();
     matrix.set_notes(notes.clone());
     let mut ended = Box::pin(async move {
@@ -150,7 +172,8 @@ async fn demo(args: &DemoArgs) -> Result<(), String> {
         let page = tokio::spawn(api::serve(listener, Arc::clone(&matrix), async { drop(stopped.await) }));
         tokio::select! {
             () = &mut ended => {}
-            () = show(&matrix, address, &notes) => {}
+            () = show(&matrix, &observer, address, &notes) => {}
+            never = bring_in(args, fault, &matrix, &notes) => match never {},
         }
         let _ = stop.send(());
         let _ = page.await;
@@ -176,8 +199,20 @@ async fn wait_for_numbers(matrix: &Matrix, series: usize) -> bool {
     false
 }
 
+/// Lets the fault set in when it is time.
+async fn bring_in(args: &DemoArgs, fault: Option<Arc<Switch>>, matrix: &Matrix, notes: &[String]) -> Infallible {
+    if let (Some(switch), Some(fault)) = (fault, args.fault) {
+        tokio::time::sleep(args.fault_after).await;
+        switch.turn_on();
+        let mut notes = notes.to_vec();
+        notes.push(format!("A fault was brought in by --fault: {}.", fault.words()));
+        matrix.set_notes(notes);
+    }
+    std::future::pending().await
+}
+
 /// Prints the summary again and again; ends only where nobody reads it any more.
-async fn show(matrix: &Matrix, address: SocketAddr, notes: &[String]) {
+async fn show(matrix: &Matrix, observer: &Observer, address: SocketAddr, notes: &[String]) {
     let watched = std::io::stdout().is_terminal();
     let mut again = interval(if watched { REDRAW } else { REPRINT });
     again.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -185,11 +220,12 @@ async fn show(matrix: &Matrix, address: SocketAddr, notes: &[String]) {
         again.tick().await;
         let width = terminal_size::terminal_size().map_or(80, |(width, _)| width.0);
         let table = terminal::summary_table(matrix, now_ms(), WORST, width);
+        let findings = terminal::findings(&observer.latest(), WORST);
         let notes: String = notes.iter().map(|note| format!("note: {note}\n")).collect();
         // Home and clear to the end, so that nothing flickers.
         let clear = if watched { "\x1b[H\x1b[J" } else { "" };
         let text = format!(
-            "{clear}dt demo: {} agents on this machine, the page is at http://{address}\n{notes}\n{table}\n",
+            "{clear}dt demo: {} agents on this machine, the page is at http://{address}\n{notes}\n{findings}\n{table}\n",
             mesh::NODES
         );
         let mut stdout = std::io::stdout().lock();
