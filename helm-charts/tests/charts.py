@@ -85,7 +85,7 @@ def pod_of(document):
     """The pod template (or the pod) within a document, else None."""
     if document["kind"] == "Pod":
         return document
-    if document["kind"] in ("DaemonSet", "StatefulSet"):
+    if document["kind"] in ("DaemonSet", "Deployment", "StatefulSet"):
         return document["spec"]["template"]
     return None
 

@@ -9,8 +9,10 @@ from charts import CHARTS, HERE, with_values
 
 # Where the charts hand on what they don't look into: objects of Kubernetes' own, and what Helm adds.
 HANDED_ON = {
-    "affinity.nodeAffinity", "affinity.podAffinity", "affinity.podAntiAffinity", "extraEnv.valueFrom", "extraVolumes", "global",
-    "networkPolicy.scrapers.podSelector", "networkPolicy.scrapers.namespaceSelector", "networkPolicy.scrapers.ipBlock",
+    "extraVolumes", "global",
+    *(f"{of}affinity.{kind}" for of in ("", "collector.") for kind in ("nodeAffinity", "podAffinity", "podAntiAffinity")),
+    *(f"{of}extraEnv.valueFrom" for of in ("", "collector.")),
+    *(f"{of}.{kind}" for of in ("networkPolicy.scrapers", "collector.readers") for kind in ("podSelector", "namespaceSelector", "ipBlock")),
 }
 
 

@@ -73,7 +73,7 @@ class Rendered(unittest.TestCase):
                 labels = [pod["metadata"]["labels"] for pod in map(pod_of, documents) if pod]
                 for document in documents:
                     kind, spec = document["kind"], document.get("spec", {})
-                    if kind in ("DaemonSet", "StatefulSet"):
+                    if kind in ("DaemonSet", "Deployment", "StatefulSet"):
                         own = pod_of(document)["metadata"]["labels"]
                         self.assertTrue(matches(spec["selector"]["matchLabels"], own))
                     if kind == "StatefulSet":

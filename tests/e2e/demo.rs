@@ -103,7 +103,9 @@ fn without_the_privilege_it_measures_what_it_can_and_says_what_to_do() -> Result
 #[test]
 fn a_fault_is_brought_in_and_named() -> Result {
     let mut command = Command::new(dt()?);
-    command.env("DT_DEMO_FAULT", "dead-node").env("DT_DEMO_FAULT_AFTER", "3s");
+    command
+        .env("DT_DEMO_FAULT", "dead-node")
+        .env("DT_DEMO_FAULT_AFTER", "3s");
     let (mut demo, _) = start(command)?;
     demo.wait_for("the finding", |demo| {
         Ok(demo.stdout()?.contains("! node-5 is down").then_some(()))

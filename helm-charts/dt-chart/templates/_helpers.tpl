@@ -25,6 +25,20 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{ include "dt.selector" . }}
 {{- end -}}
 
+{{/* Of the collector: as the agents', but for the component. */}}
+{{- define "dt.collector.selector" -}}
+app.kubernetes.io/name: distributed-trace
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: collector
+{{- end -}}
+
+{{- define "dt.collector.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{ include "dt.collector.selector" . }}
+{{- end -}}
+
 {{- define "dt.serviceAccount" -}}
 {{- if .Values.serviceAccount.create -}}
 {{- default (printf "%s-agent" (include "dt.fullname" .)) .Values.serviceAccount.name -}}

@@ -1,16 +1,18 @@
 //! A collector at work: records from Kafka to the matrix, until it is told to stop.
 
 mod feeder;
+mod health;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dt_sink::kafka::group::{Group, GroupConfig};
 use dt_sink::kafka::reader::ReaderError;
 
 use feeder::Feeder;
 pub use feeder::Progress;
+pub use health::routes;
 
 use crate::intake::{Intake, IntakeStats};
 use crate::matrix::{Matrix, MatrixConfig};
@@ -44,6 +46,7 @@ pub struct Collector {
     progress: Arc<Progress>,
     group: Group,
     share: Option<Share>,
+    started: Instant,
 }
 
 impl Collector {
@@ -84,6 +87,7 @@ impl Collector {
             progress,
             group,
             share,
+            started: Instant::now(),
         })
     }
 
@@ -124,7 +128,7 @@ impl Collector {
     }
 
     /// Leaves the group. Blocks until that is done, which takes a broker that answers.
-    pub fn stop(self) {
+    pub fn stop(&self) {
         self.group.stop();
     }
 }

@@ -113,7 +113,7 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 async fn stop(collector: Collector) {
-    tokio::task::spawn_blocking(|| collector.stop()).await.unwrap();
+    tokio::task::spawn_blocking(move || collector.stop()).await.unwrap();
 }
 
 fn pairs(collector: &Collector) -> BTreeSet<(String, String)> {

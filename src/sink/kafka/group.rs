@@ -95,7 +95,8 @@ pub trait Handler: Send + 'static {
 pub struct Group {
     stop: Arc<AtomicBool>,
     lag: Arc<Mutex<BTreeMap<i32, i64>>>,
-    thread: Option<JoinHandle<()>>,
+    /// `None` once it was waited for.
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Group {
@@ -139,7 +140,7 @@ impl Group {
         Ok(Group {
             stop,
             lag,
-            thread: Some(thread),
+            thread: Mutex::new(Some(thread)),
         })
     }
 
@@ -152,13 +153,15 @@ impl Group {
     /// Whether the reading has ended by itself, which only a panic of the handler does.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Stops reading and leaves the group; waits until that is done, which takes a broker that answers.
-    pub fn stop(mut self) {
+    pub fn stop(&self) {
         self.stop.store(true, Relaxed);
-        if let Some(thread) = self.thread.take() {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
             // What it panicked with was told by the panic itself.
             let _ = thread.join();
         }
