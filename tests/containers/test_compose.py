@@ -5,6 +5,7 @@ import time
 import unittest
 
 from bases import IMAGE, KAFKA, PROJECT, ZOOKEEPER, build_kafka, build_zookeeper, built_image
+from daemon import run, wait_for
 from records import answered, consume, identity
 
 VARIABLES = {"DT_IMAGE": IMAGE, "ZOOKEEPER_IMAGE": ZOOKEEPER, "KAFKA_IMAGE": KAFKA}
@@ -58,6 +59,20 @@ class Compose(unittest.TestCase):
     def test_both_pairs_are_read_from_the_host(self):
         found = answered(self.read(lambda records: answered(records) >= PAIRS))
         self.assertEqual(found, PAIRS)
+
+    def test_the_page_shows_both_pairs(self):
+        container = self.container("collect")
+        self.docker.wait_for_health(container["Id"])
+        self.assertEqual((container["HostConfig"]["CapAdd"], container["HostConfig"]["CapDrop"]), (None, ["ALL"]))
+
+        def shown():
+            url = "http://127.0.0.1:8080/api/v1/pairs"
+            answer = run(*self.docker.inside(), "curl", "--silent", "--show-error", "--max-time", "10", url, check=False)
+            pairs = json.loads(answer.stdout) if answer.returncode == 0 else []
+            found = {(pair["src_node"], pair["dst_node"], pair["probe"], pair["method"]) for pair in pairs if pair["received"]}
+            return found >= PAIRS
+
+        wait_for("both pairs on the page", shown)
 
     def test_records_survive_a_restart_and_a_new_container_of_kafka(self):
         before = {identity(record) for record in self.read(lambda records: answered(records) >= PAIRS)}
