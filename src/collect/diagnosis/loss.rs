@@ -6,6 +6,7 @@ use super::beside::Beside;
 use super::config::DiagnosisConfig;
 use super::grid::{Probe, Trial};
 use super::presence::Voice;
+use super::stats::excess;
 use crate::row::State;
 use crate::snapshot::{Cell, Snapshot};
 
@@ -13,8 +14,8 @@ use crate::snapshot::{Cell, Snapshot};
 /// worth. From this share on it died.
 pub(super) const DIED: f64 = 0.4;
 
-/// Lost from one pair and kind in the last minute, this much says that the path was ill.
-const ILL: f64 = 0.1;
+/// As many nats that packets were lost make a failed call no news.
+const ILL: f64 = 3.0;
 
 /// The trials of the present: of every series whose source is heard, and whose numbers describe the present.
 ///
@@ -31,7 +32,7 @@ pub(super) fn present(
         let is = |list: &[bool], node: u32| list.get(node as usize) == Some(&true);
         (cell.state == State::Fresh || is(&died, cell.destination)).then(|| (cell.left(), cell.failed()))
     };
-    without_late_calls(trials(recent, voices, config, of_present), recent, minute)
+    without_late_calls(trials(recent, voices, config, of_present), recent, minute, config)
 }
 
 /// The trials of the last minute.
@@ -45,12 +46,17 @@ pub(super) fn of_minute(
         let there = minute.cell(at, cell).filter(|_| cell.state == State::Fresh)?;
         Some((there.left(), there.failed()))
     };
-    without_late_calls(trials(recent, voices, config, of_minute), recent, minute)
+    without_late_calls(trials(recent, voices, config, of_minute), recent, minute, config)
 }
 
 /// Calls time out later than packets: for a while they still tell of a path that is well again.
-fn without_late_calls(mut trials: Vec<Trial>, recent: &Snapshot, minute: &Beside<'_>) -> Vec<Trial> {
-    trials.retain(|trial| trial.probe != Probe::Grpc || trial.k == 0 || !was_ill(recent, minute, trial));
+fn without_late_calls(
+    mut trials: Vec<Trial>,
+    recent: &Snapshot,
+    minute: &Beside<'_>,
+    config: &DiagnosisConfig,
+) -> Vec<Trial> {
+    trials.retain(|trial| trial.probe != Probe::Grpc || trial.k == 0 || !was_ill(recent, minute, trial, config));
     trials
 }
 
@@ -111,8 +117,8 @@ fn died(recent: &Snapshot, voices: &[Voice]) -> Vec<bool> {
     sums.iter().map(died).collect()
 }
 
-/// Whether every kind of packet probe between the nodes of `trial` failed within the last minute.
-fn was_ill(recent: &Snapshot, minute: &Beside<'_>, trial: &Trial) -> bool {
+/// Whether packets between the nodes of `trial` were lost within the last minute.
+fn was_ill(recent: &Snapshot, minute: &Beside<'_>, trial: &Trial, config: &DiagnosisConfig) -> bool {
     let here = trial.cell as usize;
     let packets = (1..=2).filter_map(|back| {
         let at = here.checked_sub(back)?;
@@ -120,6 +126,6 @@ fn was_ill(recent: &Snapshot, minute: &Beside<'_>, trial: &Trial) -> bool {
         let same = (cell.source, cell.destination) == (trial.source, trial.destination);
         same.then(|| minute.cell(at, cell)).flatten()
     });
-    let mut packets = packets.filter_map(Cell::failed_share).peekable();
-    packets.peek().is_some() && packets.all(|share| share >= ILL)
+    let (n, k) = packets.fold((0, 0), |(n, k), cell| (n + cell.left(), k + cell.failed()));
+    excess(k as f64, n as f64, config.tolerated_loss) > ILL
 }

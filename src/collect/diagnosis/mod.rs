@@ -41,8 +41,10 @@ use beside::Beside;
 use delay::{Held, Usual};
 use flows::Holes;
 use hosts::Hosts;
-use report::Report;
+use report::{Before, Report};
 use topology::Topology;
+
+const A_MINUTE_MS: u64 = 60_000;
 
 /// What is the matter, from look to look: it remembers since when, and what was usual before.
 #[derive(Debug, Default)]
@@ -50,6 +52,8 @@ pub struct Diagnosis {
     config: DiagnosisConfig,
     latest: Arc<Findings>,
     since: HashMap<(FindingKind, Subject), u64>,
+    /// When the newest windows alone last proved a finding.
+    proved: HashMap<(FindingKind, Subject), u64>,
     started_ms: Option<u64>,
     held: Held,
     holes: Holes,
@@ -93,7 +97,17 @@ impl Diagnosis {
         let usual = Usual::new(recent, &hour, &topology, &self.config, &self.held);
         let mut report = Report::new(&self.config, recent, &topology, &voices, &hosts);
         report.present_loss(&minute, &hour);
-        report.minute_loss(&minute, &hour);
+        self.proved
+            .retain(|_, at_ms| recent.now_ms.saturating_sub(*at_ms) < A_MINUTE_MS);
+        let keys = report.findings.iter().map(|found| (found.kind, found.subject.clone()));
+        self.proved.extend(keys.map(|key| (key, recent.now_ms)));
+        report.minute_loss(&minute, &hour, |kind, subject| {
+            let key = (kind, subject.clone());
+            Before {
+                known: self.since.contains_key(&key),
+                proved: self.proved.contains_key(&key),
+            }
+        });
         report.rare_holes(&holes);
         let slow = report.delay(&usual);
         let held = usual.hold(recent, slow.into_iter());

@@ -137,13 +137,17 @@ pub(super) fn hosts(findings: &mut Vec<Finding>, recent: &Snapshot, topology: &T
     }
 }
 
-/// Nodes that answer while their records don't come. Who left, and who is probed no more, is no finding.
+/// Nodes that answer while their records don't come. Who left is probed no more, and is no finding.
 pub(super) fn silent(findings: &mut Vec<Finding>, recent: &Snapshot, topology: &Topology, voices: &[Voice]) {
     let mut answered = vec![(0_u64, 0_u64); voices.len()];
     let mut newest = vec![0_u64; voices.len()];
+    let last_ms = recent.cells.iter().map(|cell| cell.last_seen_ms).max().unwrap_or(0);
     for cell in &recent.cells {
+        // The last of a series that ended looks fresh for some windows.
+        let goes_on = last_ms - cell.last_seen_ms <= cell.window_ms + cell.window_ms / 2;
         if let Some((left, failed)) = answered.get_mut(cell.destination as usize)
             && cell.state == State::Fresh
+            && goes_on
         {
             *left += cell.left();
             *failed += cell.failed();

@@ -4,7 +4,7 @@ use super::beside::Beside;
 use super::config::DiagnosisConfig;
 use super::delay::Usual;
 use super::facts::Facts;
-use super::finding::Finding;
+use super::finding::{Finding, FindingKind, Subject};
 use super::grid::Grid;
 use super::holes::{self, Narrow};
 use super::hosts::Host;
@@ -19,6 +19,18 @@ use crate::snapshot::{Cell, Snapshot};
 
 /// As many nats must the present speak against a fault of the last minute for it to be over.
 const OVER: f64 = 3.0;
+
+/// As many nats must the newest windows speak for it where they proved it before: else it is what the minute remembers.
+const GOES_ON: f64 = 2.0;
+
+/// What is remembered of a finding.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before {
+    /// The last look found it.
+    pub(super) known: bool,
+    /// The newest windows alone proved it within the last minute.
+    pub(super) proved: bool,
+}
 
 /// Findings in the making.
 #[derive(Debug)]
@@ -89,8 +101,14 @@ impl<'a> Report<'a> {
         self.present = grid;
     }
 
-    /// Loss too small for the newest windows to show, in the last minute.
-    pub(super) fn minute_loss(&mut self, minute: &Beside<'_>, hour: &Beside<'_>) {
+    /// Loss too small for the newest windows to prove, in the last minute. It must go on, by what the newest windows show
+    /// and what is known from `before`.
+    pub(super) fn minute_loss(
+        &mut self,
+        minute: &Beside<'_>,
+        hour: &Beside<'_>,
+        before: impl Fn(FindingKind, &Subject) -> Before,
+    ) {
         let trials = loss::of_minute(self.recent, minute, self.voices, self.config);
         let mut grid = Grid::new(trials, self.topology);
         self.set_aside_explained(&mut grid);
@@ -98,11 +116,22 @@ impl<'a> Report<'a> {
         let causes = explain(&mut grid, self.topology, &rules);
         let scene = self.scene(&grid, Symptom::Loss, rules.background);
         let mut found = Vec::new();
-        for cause in causes.iter().filter(|cause| !self.is_over(cause, rules.background)) {
+        for cause in &causes {
+            let (n, k) = self.now(cause);
             let cell = |at: u32| minute.cell(at as usize, self.recent.cells.get(at as usize)?);
             let facts = Facts::new(cause, &grid, cell);
             let seen = Some("seen over the last minute".to_owned());
-            found.push(self.loss(&scene, cause, &facts, [minute, hour], seen));
+            let finding = self.loss(&scene, cause, &facts, [minute, hour], seen);
+            let goes_on = support(k, n, cause.rate, rules.background);
+            let Before { known, proved } = before(finding.kind, &finding.subject);
+            let needed = match () {
+                () if proved => GOES_ON,
+                () if known => -OVER,
+                () => 0.0,
+            };
+            if n > 0.0 && goes_on > needed {
+                found.push(finding);
+            }
         }
         self.findings.extend(found);
     }
@@ -128,8 +157,8 @@ impl<'a> Report<'a> {
         )
     }
 
-    /// The newest windows look sound where the last minute was bad.
-    fn is_over(&self, cause: &Cause, background: f64) -> bool {
+    /// (n, k) of what a cause explains, in the newest windows.
+    fn now(&self, cause: &Cause) -> (f64, f64) {
         let (mut n, mut k) = (0.0, 0.0);
         cause.shape.visit(&self.present, self.topology, |at| {
             let trial = &self.present.trials[at];
@@ -138,7 +167,7 @@ impl<'a> Report<'a> {
                 k += f64::from(trial.k);
             }
         });
-        n <= 0.0 || support(k, n, cause.rate, background) < -OVER
+        (n, k)
     }
 
     /// What the present explains needs no second explanation.

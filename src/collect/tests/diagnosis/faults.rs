@@ -126,6 +126,18 @@ impl Fault {
         }
     }
 
+    /// The two nodes between which it is, where it is between two.
+    pub(crate) fn ends(self) -> Option<(usize, usize)> {
+        match self {
+            Fault::OneWay(a, b, _)
+            | Fault::Pair(a, b, _)
+            | Fault::PairSlow(a, b)
+            | Fault::DeadFlow(a, b)
+            | Fault::TcpFiltered(a, b) => Some((a, b)),
+            _ => None,
+        }
+    }
+
     /// What it does to nodes.
     pub(crate) fn prepare(self, world: &mut World) {
         match self {

@@ -1,6 +1,9 @@
 //! Diagnosis of clusters that exist in numbers alone, with known faults.
 
+mod course;
 mod faults;
+mod hard;
+mod over_time;
 mod score;
 mod world;
 
@@ -40,7 +43,7 @@ fn diagnose(world: &mut World, faults: &[Fault], rng: &mut StdRng) -> Findings {
 fn single_faults_are_named() {
     let mut rng = StdRng::seed_from_u64(6);
     let mut score = Score::default();
-    for round in 0..12 {
+    for round in 0..8 {
         for sort in 0..SORTS {
             let mut world = cluster();
             // A window, two, a minute, several.
@@ -69,7 +72,7 @@ fn single_faults_are_named() {
 #[test]
 fn sound_networks_give_no_finding() {
     let mut rng = StdRng::seed_from_u64(7);
-    for run in 0..100 {
+    for run in 0..60 {
         let mut world = cluster();
         world.noise = [0.0, 0.0005, 0.001, 0.003][run % 4];
         let findings = diagnose(&mut world, &[], &mut rng);
@@ -82,7 +85,7 @@ fn sound_networks_give_no_finding() {
 fn two_faults_at_once_are_both_named() {
     let mut rng = StdRng::seed_from_u64(8);
     let mut score = Score::default();
-    for _ in 0..120 {
+    for _ in 0..80 {
         let mut world = cluster();
         let far = |world: &World, a: &Fault, b: &Fault| {
             let zones = |fault: &Fault| fault.zones(world);

@@ -51,6 +51,8 @@ pub(crate) struct World {
     pub(crate) age_ms: u64,
     /// Random loss everywhere.
     pub(crate) noise: f64,
+    /// Each node probes so many before and after it on a ring; all where that is more than there are.
+    pub(crate) reach: usize,
 }
 
 pub(crate) fn endpoint(zone: &str, rack: &str, node: &str) -> Arc<Endpoint> {
@@ -80,7 +82,16 @@ impl World {
             nodes: all,
             age_ms: 60_000,
             noise: 0.001,
+            reach: usize::MAX,
         }
+    }
+
+    /// Whether one is on the other's pinglist. The ring is in no order of racks, as agents' is by hash.
+    pub(crate) fn probes(&self, source: usize, destination: usize) -> bool {
+        let count = self.nodes.len();
+        let place = |node: usize| node * 29 % count;
+        let apart = place(source).abs_diff(place(destination));
+        apart.min(count - apart) <= self.reach
     }
 
     /// The port that is dead from `a` to `b`, where one is.
@@ -103,7 +114,7 @@ impl World {
             let mut cells = Vec::new();
             for source in 0..self.nodes.len() {
                 for destination in 0..self.nodes.len() {
-                    if source == destination {
+                    if source == destination || !self.probes(source, destination) {
                         continue;
                     }
                     for kind in ProbeKind::ALL {
@@ -214,7 +225,7 @@ impl World {
 }
 
 /// How many of `n` happen with the chance `p` each.
-fn sample(rng: &mut StdRng, n: u64, p: f64) -> u64 {
+pub(crate) fn sample(rng: &mut StdRng, n: u64, p: f64) -> u64 {
     if p <= 0.0 {
         return 0;
     }
