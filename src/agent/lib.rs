@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod between;
+mod books;
 pub mod config;
 mod health;
 mod http;

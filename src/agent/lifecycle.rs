@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::aggregate::Aggregate;
 use crate::between::Between;
+use crate::books::{self, Books, Ledger};
 use crate::config::{AgentConfig, HostPort, Membership, key};
 use crate::health::Health;
 use crate::http;
@@ -104,7 +105,8 @@ pub struct Agent {
     membership: Arc<MembershipHandle>,
     publisher: Arc<Publisher>,
     control: mpsc::Sender<Control>,
-    mesh: JoinHandle<u64>,
+    /// Gives the books, where the mesh task ended in order.
+    mesh: JoinHandle<Option<Ledger>>,
     stop_server: oneshot::Sender<()>,
     stop_http: Option<oneshot::Sender<()>>,
     http: Option<SocketAddr>,
@@ -221,6 +223,7 @@ impl Agent {
         });
         let mesh = Mesh {
             shared: Arc::clone(&shared),
+            books: Books::new(probers.pings()),
             aggregate: Aggregate::new(width_ms, began, probers.manners(&config, &source)),
             closed_by: tokio::time::Instant::now(),
             probers,
@@ -233,7 +236,7 @@ impl Agent {
             switches: (true, true),
             config,
         };
-        let mesh = tokio::spawn(mesh.run(inbox));
+        let mesh = tokio::spawn(async { Some(mesh.run(inbox).await) });
         let agent = Agent {
             shared,
             server,
@@ -306,7 +309,7 @@ impl Agent {
                 },
                 ended = &mut self.mesh => {
                     tracing::error!(error = ?ended.err().map(|e| e.to_string()), "the mesh task has ended");
-                    self.mesh = tokio::spawn(async { 0 });
+                    self.mesh = tokio::spawn(async { None });
                     break false;
                 }
             }
@@ -324,13 +327,11 @@ impl Agent {
         self.leave().await;
         let until = Instant::now() + (self.longest_timeout + LAST_TURN).min(IN_FLIGHT);
         let _ = self.control.send(Control::Drain(until)).await;
-        let abandoned = match timeout_at(end - Duration::from_millis(600), self.mesh).await {
-            Ok(Ok(abandoned)) => abandoned,
-            Ok(Err(_)) | Err(_) => {
-                tracing::error!("the mesh task did not end in order: its last window is lost");
-                0
-            }
-        };
+        let ledger = timeout_at(end - Duration::from_millis(600), self.mesh).await;
+        let ledger = ledger.ok().and_then(Result::ok).flatten();
+        if ledger.is_none() {
+            tracing::error!("the mesh task did not end in order: its last window is lost");
+        }
         for drained in self.publisher.drain(end - Duration::from_millis(100)).await {
             if drained.unpublished > 0 {
                 tracing::warn!(
@@ -346,7 +347,17 @@ impl Agent {
             let _ = timeout(Duration::from_millis(50), membership.close()).await;
         }
         let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let abandoned = ledger.as_ref().map_or(0, Ledger::abandoned);
         tracing::info!(abandoned, took_ms, "shut down");
+        if let Some(ledger) = ledger {
+            let stats = self.publisher.stats();
+            let sinks = stats
+                .iter()
+                .filter_map(|(sink, snapshot)| ledger.wrong_with(sink, snapshot));
+            for what in ledger.wrong_at_the_end().into_iter().chain(sinks) {
+                books::wrong(&what);
+            }
+        }
     }
 }
 

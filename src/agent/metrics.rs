@@ -17,6 +17,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
+use crate::books::Ledger;
 use crate::status::Shared;
 use crate::totals::{HOST_DELAY_BOUNDS, KindTotals};
 
@@ -157,6 +158,9 @@ impl Collector for Agent {
         let mut page = Page { encoder };
         build_info(&mut page)?;
         mesh(&mut page, &self.shared)?;
+        // Until the sinks' numbers are written, too: all of one moment.
+        let books = self.shared.books.look();
+        where_probes_are(&mut page, &books)?;
         probes(&mut page, &self.shared)?;
         if let Some(thread) = self.shared.thread.get() {
             probe_thread(&mut page, thread)?;
@@ -205,15 +209,25 @@ fn mesh(page: &mut Page<'_>, shared: &Shared) -> fmt::Result {
 }
 
 /// One series for each probe kind.
-fn by_kind<T>(shared: &Shared, value: impl Fn(&KindTotals) -> T) -> impl Iterator<Item = Series<'static, T>> {
+fn each_kind<T>(value: impl Fn(ProbeKind) -> T) -> impl Iterator<Item = Series<'static, T>> {
     const LABELS: [[(&str, &str); 1]; 3] = [[("probe", "icmp")], [("probe", "tcp")], [("probe", "grpc")]];
     ProbeKind::ALL
         .iter()
         .zip(&LABELS)
-        .map(move |(kind, labels)| (&labels[..], value(shared.totals.kind(*kind))))
+        .map(move |(kind, labels)| (&labels[..], value(*kind)))
 }
 
-fn probes(page: &mut Page<'_>, shared: &Shared) -> fmt::Result {
+fn by_kind<T>(shared: &Shared, value: impl Fn(&KindTotals) -> T) -> impl Iterator<Item = Series<'static, T>> {
+    each_kind(move |kind| value(shared.totals.kind(kind)))
+}
+
+/// The books. Of each kind, `packets_sent` is the sum of `probes`, `probes_voided`, `in_flight` and `probes_abandoned`.
+fn where_probes_are(page: &mut Page<'_>, books: &Ledger) -> fmt::Result {
+    page.counters(
+        "packets_sent",
+        "Probes sent: given to the kernel or refused by it; pings begun",
+        each_kind(|kind| books.kind(kind).sent),
+    )?;
     let fates = ProbeKind::ALL
         .iter()
         .flat_map(|kind| Fate::ALL.iter().map(move |fate| (*kind, *fate)));
@@ -221,7 +235,7 @@ fn probes(page: &mut Page<'_>, shared: &Shared) -> fmt::Result {
         .map(|(kind, fate)| {
             (
                 [("probe", kind.as_str()), ("fate", fate.as_str())],
-                shared.totals.kind(kind).fate(fate),
+                books.kind(kind).fates[fate as usize],
             )
         })
         .collect();
@@ -230,6 +244,29 @@ fn probes(page: &mut Page<'_>, shared: &Shared) -> fmt::Result {
         "Probes by fate",
         labelled.iter().map(|(labels, value)| (&labels[..], *value)),
     )?;
+    page.counters(
+        "probes_voided",
+        "Probes sent of which nothing can be told: this host dropped packets, was suspended or too busy. Counted as skipped",
+        each_kind(|kind| books.kind(kind).voided),
+    )?;
+    page.counters(
+        "probes_abandoned",
+        "Probes given up at shutdown: no fate",
+        each_kind(|kind| books.kind(kind).abandoned),
+    )?;
+    page.gauges(
+        "in_flight",
+        "Probes without a fate yet",
+        each_kind(|kind| books.kind(kind).in_flight as f64),
+    )?;
+    page.gauge(
+        "probes_unrecorded",
+        "Probes with a fate that no summary record was made of yet",
+        books.unrecorded() as f64,
+    )
+}
+
+fn probes(page: &mut Page<'_>, shared: &Shared) -> fmt::Result {
     let get = |counter: &AtomicU64| counter.load(Relaxed);
     page.counters(
         "probes_late",
@@ -245,11 +282,6 @@ fn probes(page: &mut Page<'_>, shared: &Shared) -> fmt::Result {
         "probes_skipped",
         "Probes due that gave no measurement by this host's own doing: not sent, or answers dropped, or suspended",
         by_kind(shared, |k| get(&k.skipped)),
-    )?;
-    page.counter(
-        "probes_abandoned",
-        "Probes given up at shutdown: no fate",
-        get(&shared.totals.abandoned),
     )?;
     page.counters(
         "timestamp_fallbacks",
@@ -335,13 +367,7 @@ fn probe_thread(page: &mut Page<'_>, thread: &ThreadStats) -> fmt::Result {
         .map(|lane| ([("probe", lane.kind.as_str())], lane))
         .collect();
     type Field = fn(&LaneCounters) -> &AtomicU64;
-    let counters: [(&str, &str, Field); 7] = [
-        ("packets_sent", "Probes given to the kernel", |l| &l.sent),
-        (
-            "probes_voided",
-            "Probes sent of which nothing can be told: this host dropped packets or was suspended. Counted as skipped",
-            |l| &l.voided,
-        ),
+    let counters: [(&str, &str, Field); 5] = [
         (
             "packets_invalid",
             "Packets no probe of ours can have caused: malformed, forged, foreign",
@@ -369,10 +395,7 @@ fn probe_thread(page: &mut Page<'_>, thread: &ThreadStats) -> fmt::Result {
             lanes.iter().map(|(labels, lane)| (&labels[..], get(field(lane)))),
         )?;
     }
-    let in_flight = lanes
-        .iter()
-        .map(|(labels, lane)| (&labels[..], get(&lane.in_flight) as f64));
-    page.gauges("in_flight", "Probes without a fate yet", in_flight)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -2,16 +2,15 @@
 //! and the host permits.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use dt_kernel::setup::{self, Ready, SetupError, Tcp, Wanted};
-use dt_kernel::thread::{self, Command, Handle, Report, Stats};
+use dt_kernel::thread::{self, Books, Command, Handle, Report, Stats};
 use dt_kernel::{Features, UnknownFeature};
 use dt_probe::time::{MILLISECOND, nanos};
 use dt_probe::{Clock, Method, Mode, ProbeKind, TargetId, TargetSpec};
 use dt_record::Endpoint;
-use dt_rpc::{GrpcEvent, GrpcTarget, Prober, ProberConfig};
+use dt_rpc::{GrpcEvent, GrpcTarget, PingCounters, Prober, ProberConfig};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -214,10 +213,15 @@ impl Probers {
         self.grpc.take()
     }
 
-    /// Ends the thread, giving up what is in flight; returns how many that were. Its last reports can still be read.
-    pub(crate) fn stop_thread(&mut self) -> u64 {
-        self.thread.stop();
-        self.stats().abandoned.load(Relaxed)
+    /// The gRPC prober's counters.
+    pub(crate) fn pings(&self) -> Option<Arc<PingCounters>> {
+        self.grpc.as_ref().map(|grpc| Arc::clone(grpc.counters()))
+    }
+
+    /// Ends the thread, giving up what is in flight; returns what became of each kind's probes. Its last reports can still
+    /// be read.
+    pub(crate) fn stop_thread(&mut self) -> Vec<(ProbeKind, Books)> {
+        self.thread.stop()
     }
 
     fn command(&self, command: Command) {
@@ -227,11 +231,10 @@ impl Probers {
     }
 }
 
-/// Kept until it is drained: waits for its pings until `deadline`, then gives them up and tells how many.
-pub(crate) async fn drain(grpc: Option<Prober>, deadline: Instant) -> u64 {
-    match grpc {
-        Some(grpc) => grpc.drain(deadline).await as u64,
-        None => 0,
+/// Kept until it is drained: waits for its pings until `deadline`, then gives them up.
+pub(crate) async fn drain(grpc: Option<Prober>, deadline: Instant) {
+    if let Some(grpc) = grpc {
+        grpc.drain(deadline).await;
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) struct Sinks(pub(crate) Arc<Publisher>);
 impl Source for Sinks {
     fn encode(&self, page: &mut Page<'_>) -> fmt::Result {
         type Field = fn(&Snapshot) -> u64;
-        const COUNTERS: [(&str, &str, Field); 7] = [
+        const COUNTERS: [(&str, &str, Field); 9] = [
             ("sink_records", "Summary records published", |s| s.published),
             ("sink_failures", "Attempts to publish that failed", |s| s.failed),
             ("sink_retries", "Records handed over again after a failure", |s| {
@@ -29,6 +29,10 @@ impl Source for Sinks {
                 |s| s.merged,
             ),
             ("sink_dropped", "Summaries dropped", |s| s.dropped),
+            ("sink_probes", "Probes in the records published", |s| s.probes.published),
+            ("sink_probes_dropped", "Probes in the summaries dropped", |s| {
+                s.probes.dropped
+            }),
             ("sink_trace_reports", "TraceReports published", |s| s.traces_published),
             (
                 "sink_trace_reports_dropped",
@@ -36,8 +40,11 @@ impl Source for Sinks {
                 |s| s.traces_dropped,
             ),
         ];
-        const GAUGES: [(&str, &str, Field); 3] = [
+        const GAUGES: [(&str, &str, Field); 4] = [
             ("sink_backlog_records", "Summaries waiting", |s| s.backlog_records),
+            ("sink_backlog_probes", "Probes in the summaries waiting", |s| {
+                s.probes.waiting
+            }),
             ("sink_backlog_bytes", "Bytes of the summaries waiting", |s| {
                 s.backlog_bytes
             }),

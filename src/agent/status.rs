@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use dt_kernel::thread::Stats as ThreadStats;
 use serde::Serialize;
 
+use crate::books::Shown;
 use crate::readiness::Readiness;
 use crate::totals::Totals;
 
@@ -15,6 +16,8 @@ pub(crate) struct Shared {
     pub(crate) totals: Totals,
     /// What `/readyz` goes by.
     pub(crate) readiness: Readiness,
+    /// Where each probe is.
+    pub(crate) books: Shown,
     /// The probe thread's own counters, once it runs.
     pub(crate) thread: OnceLock<Arc<ThreadStats>>,
 }

@@ -70,10 +70,10 @@ pub(crate) struct KindTotals {
 }
 
 impl KindTotals {
-    /// How many probes met this fate.
+    /// How many probes met which fate.
     #[must_use]
-    pub(crate) fn fate(&self, fate: Fate) -> u64 {
-        self.fates[fate as usize].load(Relaxed)
+    pub(crate) fn fates(&self) -> [u64; Fate::ALL.len()] {
+        std::array::from_fn(|fate| self.fates[fate].load(Relaxed))
     }
 
     /// Counts one event.
@@ -120,8 +120,6 @@ pub(crate) struct Totals {
     pub(crate) unresolved: AtomicU64,
     /// How far the rate cap stretches the intervals, in thousandths: 1000 is not at all.
     pub(crate) stretch_milli: AtomicU64,
-    /// Probes in flight when the agent gave them up at its end: no fate.
-    pub(crate) abandoned: AtomicU64,
     /// 1 while probing is switched on.
     pub(crate) probing: AtomicU64,
 }

@@ -36,6 +36,14 @@ pub enum What {
     Gone,
 }
 
+impl What {
+    /// Whether it decides a probe: each probe has one such event at most.
+    #[must_use]
+    pub fn is_fate(&self) -> bool {
+        matches!(self, What::Received(_) | What::Failed(_))
+    }
+}
+
 /// The measure of one answered probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {

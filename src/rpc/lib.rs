@@ -19,5 +19,5 @@ mod wait;
 
 pub use bind::{BindError, bind};
 pub use peer::GrpcTarget;
-pub use prober::{GrpcEvent, Prober, ProberConfig, Trace};
+pub use prober::{GrpcEvent, PingCounters, Prober, ProberConfig, Trace};
 pub use server::{Server, ServerError, ServerOptions, ServerStats};

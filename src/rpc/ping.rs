@@ -34,7 +34,7 @@ pub(crate) async fn run(shared: Arc<Shared>, peer: Arc<Peer>) {
             shared.release(&peer).await;
         }
         None => {
-            shared.abandoned.fetch_add(1, Relaxed);
+            shared.counters.abandoned.fetch_add(1, Relaxed);
         }
     }
 }
@@ -54,6 +54,9 @@ async fn decide_and_tell(shared: &Arc<Shared>, peer: &Arc<Peer>) -> Option<Optio
         (What::Skipped(1), None)
     };
     shared.tell(peer.id, what).await;
+    if matches!(what, What::Skipped(_)) {
+        shared.counters.voided.fetch_add(1, Relaxed);
+    }
     Some(late)
 }
 

@@ -81,6 +81,18 @@ pub struct Trace {
     pub success: bool,
 }
 
+/// What became of the pings begun: each is in flight, or it was told with a fate, voided or abandoned.
+#[derive(Debug, Default)]
+pub struct PingCounters {
+    /// Begun, dialling included.
+    pub begun: AtomicU64,
+    /// Told as skipped, for nothing can be said of them: this host was suspended, or was kept from dialling or reading in
+    /// time.
+    pub voided: AtomicU64,
+    /// Given up at the end, without a fate.
+    pub abandoned: AtomicU64,
+}
+
 /// Pings its targets until it is drained or dropped. Call from within a Tokio runtime.
 #[derive(Debug)]
 pub struct Prober {
@@ -96,7 +108,7 @@ pub(crate) struct Shared {
     events: mpsc::Sender<GrpcEvent>,
     in_flight: AtomicUsize,
     all_decided: Notify,
-    pub(crate) abandoned: AtomicUsize,
+    pub(crate) counters: Arc<PingCounters>,
     pub(crate) dials: Semaphore,
     pub(crate) places: Arc<Semaphore>,
     tracker: TaskTracker,
@@ -130,7 +142,7 @@ impl Prober {
             events,
             in_flight: AtomicUsize::new(0),
             all_decided: Notify::new(),
-            abandoned: AtomicUsize::new(0),
+            counters: Arc::default(),
             dials: Semaphore::new(permits(config.max_dials.max(1))),
             places: Arc::new(Semaphore::new(permits(config.max_connections))),
             tracker: TaskTracker::new(),
@@ -193,6 +205,12 @@ impl Prober {
         self.shared.changed.notify_one();
     }
 
+    /// Its counters, which can still be read when it has ended.
+    #[must_use]
+    pub fn counters(&self) -> &Arc<PingCounters> {
+        &self.shared.counters
+    }
+
     /// Pings begun whose fate has not been told yet.
     #[must_use]
     pub fn in_flight(&self) -> usize {
@@ -201,7 +219,7 @@ impl Prober {
 
     /// Sends no more, waits for what is in flight until `deadline`, gives up the rest and closes all connections.
     /// Returns how many were given up; they have no fate. Someone must go on reading the events meanwhile.
-    pub async fn drain(&self, deadline: Instant) -> usize {
+    pub async fn drain(&self, deadline: Instant) -> u64 {
         let shared = &self.shared;
         shared.lock().draining = true;
         shared.changed.notify_one();
@@ -218,7 +236,7 @@ impl Prober {
         shared.cancel.cancel();
         shared.tracker.close();
         shared.tracker.wait().await;
-        shared.abandoned.load(Relaxed)
+        shared.counters.abandoned.load(Relaxed)
     }
 }
 
@@ -305,6 +323,7 @@ impl Shared {
                 peer.hold();
                 peer.in_flight.fetch_add(1, Relaxed);
                 self.in_flight.fetch_add(1, Relaxed);
+                self.counters.begun.fetch_add(1, Relaxed);
                 self.tracker.spawn(ping::run(Arc::clone(self), Arc::clone(peer)));
             }
             if missed > 0 {

@@ -32,6 +32,8 @@ pub(crate) struct Pushed {
     pub(crate) merged: u64,
     /// Summaries given up.
     pub(crate) dropped: u64,
+    /// The probes in those.
+    pub(crate) dropped_probes: u64,
 }
 
 #[derive(Debug)]
@@ -42,6 +44,8 @@ pub(crate) struct Backlog {
     latest: HashMap<Arc<Pair>, u64>,
     next: u64,
     bytes: usize,
+    /// Probes in all that waits.
+    probes: u64,
     bound: usize,
 }
 
@@ -52,6 +56,7 @@ impl Backlog {
             latest: HashMap::new(),
             next: 0,
             bytes: 0,
+            probes: 0,
             bound,
         }
     }
@@ -65,8 +70,14 @@ impl Backlog {
         self.bytes
     }
 
+    /// Probes in what waits.
+    pub(crate) fn probes(&self) -> u64 {
+        self.probes
+    }
+
     pub(crate) fn push(&mut self, summary: Arc<Summary>, due: Instant) -> Pushed {
         let mut pushed = Pushed::default();
+        self.probes += summary.counts.sent();
         if self.bytes + bytes_of(&summary) > self.bound {
             // Halving costs a pass over everything, so it is done only where it frees a fair part.
             if self.entries.len() >= 2 * self.latest.len().max(1) {
@@ -85,8 +96,11 @@ impl Backlog {
         self.entries.insert(self.next, Entry { summary, due, bytes });
         self.bytes += bytes;
         self.next += 1;
-        while self.bytes > self.bound.saturating_mul(HARD_FACTOR) && self.take_first().is_some() {
+        while self.bytes > self.bound.saturating_mul(HARD_FACTOR)
+            && let Some(first) = self.take_first()
+        {
             pushed.dropped += 1;
+            pushed.dropped_probes += first.counts.sent();
         }
         pushed
     }
@@ -107,6 +121,7 @@ impl Backlog {
     fn take_first(&mut self) -> Option<Arc<Summary>> {
         let (order, entry) = self.entries.pop_first()?;
         self.bytes -= entry.bytes;
+        self.probes -= entry.summary.counts.sent();
         if self.latest.get(&entry.summary.pair) == Some(&order) {
             self.latest.remove(&entry.summary.pair);
         }

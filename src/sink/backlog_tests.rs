@@ -34,7 +34,11 @@ proptest! {
             let floor = pairs.len() * (bytes_of(&summary(&pairs[0], 0)) + 16 * window as usize);
             prop_assert!(backlog.bytes() <= bound + floor, "{} bytes of {bound}", backlog.bytes());
         }
+        let probes = |of: &[Arc<Summary>]| of.iter().map(|summary| summary.counts.sent()).sum::<u64>();
+        let pushed = pairs.len() as u64 * windows * (windows + 1) / 2;
+        prop_assert_eq!(backlog.probes() + probes(&seen), pushed);
         seen.extend(drain(&mut backlog));
+        prop_assert_eq!((backlog.probes(), probes(&seen)), (0, pushed));
         prop_assert_eq!((backlog.len(), backlog.bytes(), backlog.latest.len()), (0, 0, 0));
         prop_assert_eq!(seen.len() as u64 + merged, windows * pairs.len() as u64);
         for pair in &pairs {

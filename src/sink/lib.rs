@@ -21,4 +21,4 @@ mod thread;
 pub use backlog::DEFAULT_BOUND_BYTES;
 pub use config::{Encoding, KafkaConfig, SinkConfig};
 pub use publisher::{Drained, Publisher, Sink, StartError};
-pub use stats::{Snapshot, Stats};
+pub use stats::{Probes, Snapshot, Stats};

@@ -17,7 +17,7 @@ use futures::future::BoxFuture;
 
 use crate::backlog::{Backlog, DEFAULT_BOUND_BYTES};
 use crate::publisher::{Sink, StartError};
-use crate::stats::{self, Stats};
+use crate::stats::{self, InHand, Probes, Stats};
 use crate::thread::SinkThread;
 
 /// How much is numbered and serialized ahead of the write; the rest waits where it can still merge.
@@ -48,7 +48,7 @@ struct Intake {
     backlog: Backlog,
     draining: bool,
     /// Summaries taken from the backlog and not yet written and flushed.
-    in_hand: u64,
+    in_hand: InHand,
 }
 
 impl Shared {
@@ -57,8 +57,8 @@ impl Shared {
         self.intake.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn gauges(&self, intake: &Intake) {
-        self.stats.waiting(&intake.backlog, intake.in_hand);
+    fn gauges(&self, intake: &Intake, moved: impl FnOnce(&mut Probes)) {
+        self.stats.waiting(&intake.backlog, intake.in_hand, moved);
     }
 }
 
@@ -87,7 +87,7 @@ impl LineSink {
         let intake = Intake {
             backlog: Backlog::new(DEFAULT_BOUND_BYTES),
             draining: false,
-            in_hand: 0,
+            in_hand: InHand::default(),
         };
         let shared = Arc::new(Shared {
             intake: Mutex::new(intake),
@@ -118,17 +118,26 @@ impl Sink for LineSink {
     fn window(&self, summaries: &[Arc<Summary>]) {
         let stats = &self.shared.stats;
         let mut intake = self.shared.intake();
+        let accepted: u64 = summaries.iter().map(|summary| summary.counts.sent()).sum();
         if stats.closed.load(std::sync::atomic::Ordering::Relaxed) {
             stats::add(&stats.dropped, summaries.len() as u64);
+            self.shared.gauges(&intake, |probes| {
+                probes.accepted += accepted;
+                probes.dropped += accepted;
+            });
             return;
         }
-        let now = Instant::now();
+        let (now, mut dropped) = (Instant::now(), 0);
         for summary in summaries {
             let pushed = intake.backlog.push(Arc::clone(summary), now);
             stats::add(&stats.merged, pushed.merged);
             stats::add(&stats.dropped, pushed.dropped);
+            dropped += pushed.dropped_probes;
         }
-        self.shared.gauges(&intake);
+        self.shared.gauges(&intake, |probes| {
+            probes.accepted += accepted;
+            probes.dropped += dropped;
+        });
         self.shared.woken.notify_one();
     }
 
@@ -142,7 +151,7 @@ impl Sink for LineSink {
             self.shared.woken.notify_one();
             self.thread.done(deadline).await;
             let intake = self.shared.intake();
-            intake.backlog.len() as u64 + intake.in_hand
+            intake.backlog.len() as u64 + intake.in_hand.records
         }
         .boxed()
     }
@@ -207,8 +216,9 @@ impl<W: Write> Writer<W> {
                 tracing::info!(sink = self.name, "writing records works again");
             }
             let mut intake = self.shared.intake();
-            stats::add(&self.shared.stats.published, std::mem::take(&mut intake.in_hand));
-            self.shared.gauges(&intake);
+            let written = std::mem::take(&mut intake.in_hand);
+            stats::add(&self.shared.stats.published, written.records);
+            self.shared.gauges(&intake, |probes| probes.published += written.probes);
         }
     }
 
@@ -234,7 +244,9 @@ impl<W: Write> Writer<W> {
             let Some(summary) = ({
                 let mut intake = self.shared.intake();
                 let summary = intake.backlog.pop(Instant::now());
-                intake.in_hand += u64::from(summary.is_some());
+                if let Some(summary) = &summary {
+                    intake.in_hand.take(summary.counts.sent());
+                }
                 summary
             }) else {
                 break;
@@ -263,10 +275,11 @@ impl<W: Write> Writer<W> {
         let stats = &self.shared.stats;
         let mut intake = self.shared.intake();
         stats.closed.store(true, std::sync::atomic::Ordering::Relaxed);
-        stats::add(&stats.dropped, intake.backlog.len() as u64 + intake.in_hand);
-        intake.in_hand = 0;
+        stats::add(&stats.dropped, intake.backlog.len() as u64 + intake.in_hand.records);
+        let dropped = intake.backlog.probes() + intake.in_hand.probes;
+        intake.in_hand = InHand::default();
         intake.backlog = Backlog::new(DEFAULT_BOUND_BYTES);
-        self.shared.gauges(&intake);
+        self.shared.gauges(&intake, |probes| probes.dropped += dropped);
     }
 }
 

@@ -62,6 +62,12 @@ async fn lines_stay_whole_over_failing_writes() {
     );
     let stats = sink.stats().snapshot();
     assert_eq!((stats.published, stats.backlog_records, stats.connected), (3, 0, true));
+    let probes = Probes {
+        accepted: 6,
+        published: 6,
+        ..Probes::default()
+    };
+    assert_eq!(stats.probes, probes);
     assert!(stats.failed > 0 && stats.retried > 0 && stats.last_error.is_some());
 }
 
@@ -80,6 +86,12 @@ async fn a_broken_pipe_closes_the_sink() {
     sink.window(&[summary(&pair, 2)]);
     let stats = sink.stats().snapshot();
     assert_eq!((stats.closed, stats.dropped, stats.published), (true, 3, 0));
+    let probes = Probes {
+        accepted: 6,
+        dropped: 6,
+        ..Probes::default()
+    };
+    assert_eq!(stats.probes, probes);
     assert_eq!(chunks.try_iter().count(), 0);
 }
 

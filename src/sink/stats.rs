@@ -5,6 +5,46 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::backlog::Backlog;
 
+/// Where the probes are that were counted in the summaries which a sink was handed: each in one place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Probes {
+    /// All of them.
+    pub accepted: u64,
+    /// Those in records that arrived.
+    pub published: u64,
+    /// Those in summaries given up.
+    pub dropped: u64,
+    /// Those in what waits, handed over and unacknowledged included.
+    pub waiting: u64,
+}
+
+impl Probes {
+    /// Whether each probe is in one place.
+    #[must_use]
+    pub fn balance(&self) -> bool {
+        self.accepted == self.published + self.dropped + self.waiting
+    }
+}
+
+/// Summaries taken from the backlog whose arrival isn't confirmed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct InHand {
+    pub(crate) records: u64,
+    pub(crate) probes: u64,
+}
+
+impl InHand {
+    pub(crate) fn take(&mut self, probes: u64) {
+        self.records += 1;
+        self.probes += probes;
+    }
+
+    pub(crate) fn end(&mut self, probes: u64) {
+        self.records -= 1;
+        self.probes -= probes;
+    }
+}
+
 /// Counters and gauges of one sink. Written by the sink's thread, read by anyone.
 #[derive(Debug, Default)]
 pub struct Stats {
@@ -19,6 +59,7 @@ pub struct Stats {
     pub(crate) traces_dropped: AtomicU64,
     pub(crate) connected: AtomicBool,
     pub(crate) closed: AtomicBool,
+    probes: Mutex<Probes>,
     last_error: Mutex<Option<String>>,
 }
 
@@ -39,6 +80,8 @@ pub struct Snapshot {
     pub backlog_records: u64,
     /// Bytes of them, estimated.
     pub backlog_bytes: u64,
+    /// What became of the probes in them all, at one moment.
+    pub probes: Probes,
     /// TraceReports that Kafka acknowledged.
     pub traces_published: u64,
     /// TraceReports dropped from the full ring, the oldest first, or given up at the end.
@@ -63,6 +106,7 @@ impl Stats {
             dropped: self.dropped.load(Relaxed),
             backlog_records: self.backlog_records.load(Relaxed),
             backlog_bytes: self.backlog_bytes.load(Relaxed),
+            probes: *self.probes.lock().unwrap_or_else(PoisonError::into_inner),
             traces_published: self.traces_published.load(Relaxed),
             traces_dropped: self.traces_dropped.load(Relaxed),
             connected: self.connected.load(Relaxed),
@@ -82,10 +126,14 @@ impl Stats {
         !self.connected.swap(true, Relaxed)
     }
 
-    /// Shows what waits in the backlog and how many summaries are on their way.
-    pub(crate) fn waiting(&self, backlog: &Backlog, in_hand: u64) {
-        self.backlog_records.store(backlog.len() as u64 + in_hand, Relaxed);
+    /// Shows what waits in the backlog and what is on its way, with what became of probes to make it so.
+    pub(crate) fn waiting(&self, backlog: &Backlog, in_hand: InHand, moved: impl FnOnce(&mut Probes)) {
+        self.backlog_records
+            .store(backlog.len() as u64 + in_hand.records, Relaxed);
         self.backlog_bytes.store(backlog.bytes() as u64, Relaxed);
+        let mut probes = self.probes.lock().unwrap_or_else(PoisonError::into_inner);
+        moved(&mut probes);
+        probes.waiting = backlog.probes() + in_hand.probes;
     }
 }
 

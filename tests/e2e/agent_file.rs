@@ -79,6 +79,12 @@ fn three_nodes_have_a_record_of_every_pair_kind_and_window() -> Result {
             Ok((pairs.len() == 6 && pairs.values().all(|records| records.len() >= 8)).then_some(()))
         })?;
     }
+    for (agent, node) in agents.iter().zip(&lan.nodes) {
+        // While probes are on their way, and windows are being closed.
+        for _ in 0..20 {
+            agent.scrape(node)?;
+        }
+    }
     let (status, body) = agents[0].get(&lan.nodes[0], "/peers")?;
     assert_eq!(status, 200, "{body}");
     assert!(body.contains("n1") && body.contains("n2"), "{body}");

@@ -4,6 +4,7 @@ use crate::error::{Context, LabError, Result};
 use crate::namespaces::Namespace;
 use crate::ping::number;
 use crate::process::{Finished, Process, dt};
+use crate::scrape::Scrape;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -89,10 +90,21 @@ impl Agent {
         namespace.enter(|| get("127.0.0.1:9464", path))?
     }
 
+    /// One look at its metrics, whose books must balance.
+    ///
+    /// # Errors
+    /// Where it does not answer, or they don't.
+    pub fn scrape(&self, namespace: &Namespace) -> Result<Scrape> {
+        let (_, page) = self.get(namespace, "/metrics")?;
+        let scrape = Scrape::of(&page);
+        scrape.balance().during(&page)?;
+        Ok(scrape)
+    }
+
     /// SIGTERM; what the process said and every record, the last partial window's included.
     ///
     /// # Errors
-    /// Where it doesn't end.
+    /// Where it doesn't end, or something of it panicked, as where its books don't balance.
     pub fn terminate(self) -> Result<(Finished, Vec<Value>)> {
         let Agent {
             process,
@@ -100,6 +112,12 @@ impl Agent {
             directory,
         } = self;
         let finished = process.terminate()?;
+        if ["panicked", "the books don't balance"]
+            .iter()
+            .any(|word| finished.stderr.contains(word))
+        {
+            return Err(LabError::new(format!("{finished}")));
+        }
         let records = read_records(&records)?;
         drop(directory);
         Ok((finished, records))

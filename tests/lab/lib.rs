@@ -19,6 +19,7 @@ pub mod original;
 pub mod ping;
 pub mod process;
 pub mod python;
+pub mod scrape;
 pub mod systemd;
 pub mod tap;
 pub mod topic;

@@ -17,6 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 
 use crate::aggregate::Aggregate;
 use crate::between::Between;
+use crate::books::{Books, Ledger};
 use crate::config::AgentConfig;
 use crate::peers::Peers;
 use crate::probers::{self, Probers};
@@ -43,6 +44,7 @@ pub(crate) struct Mesh {
     pub(crate) between: Option<Box<dyn Between>>,
     pub(crate) peers: Peers,
     pub(crate) aggregate: Aggregate,
+    pub(crate) books: Books,
     /// When all summaries of the window that was closed last are to be made.
     pub(crate) closed_by: Instant,
     pub(crate) resolver: Resolver,
@@ -74,8 +76,8 @@ pub(crate) enum Control {
 }
 
 impl Mesh {
-    /// Runs until it is told to drain; gives back how many probes had to be given up.
-    pub(crate) async fn run(mut self, mut inbox: Inbox) -> u64 {
+    /// Runs until it is told to drain; gives back what became of all probes.
+    pub(crate) async fn run(mut self, mut inbox: Inbox) -> Ledger {
         let mut drain = interval(DRAIN_EVERY);
         drain.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut resolve = interval_at(Instant::now() + RESOLVE_EVERY, RESOLVE_EVERY);
@@ -137,7 +139,7 @@ impl Mesh {
     }
 
     /// The orderly end: stop sending, wait for fates, give up the rest, publish the last window.
-    async fn drain(mut self, mut inbox: Inbox, until: Instant) -> u64 {
+    async fn drain(mut self, mut inbox: Inbox, until: Instant) -> Ledger {
         self.probers.set_enabled(false);
         let grpc = tokio::spawn(probers::drain(self.probers.take_grpc(), until));
         let mut tick = interval(Duration::from_millis(5));
@@ -154,16 +156,19 @@ impl Mesh {
                 break;
             }
         }
-        let abandoned_grpc = grpc.await.unwrap_or(0);
+        let _ = grpc.await;
         while let Ok(ping) = inbox.grpc.try_recv() {
             self.take_ping(ping);
         }
-        let abandoned = self.probers.stop_thread();
+        let ended = self.probers.stop_thread();
         self.take_reports();
-        self.shared.totals.abandoned.store(abandoned + abandoned_grpc, Relaxed);
+        for (kind, lane) in ended {
+            self.books.reported(kind, &lane, &self.shared.totals);
+        }
         self.close_window(dt_kernel::clock::wall());
         self.finish_closing(until.max(Instant::now() + LAST_WINDOW_WITHIN))
             .await;
-        abandoned + abandoned_grpc
+        self.books.show(&self.shared.books, &self.shared.totals);
+        self.books.into_ledger()
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{DRAIN_EVERY, Mesh};
 use crate::peers::Peer;
-use crate::status::PeerStatus;
+use crate::status::{PeerStatus, Shared};
 
 /// So many summaries are made and handed over at a time, as fast as the sinks write them: closing a window of 10,000
 /// peers needs memory for a few portions only.
@@ -66,6 +66,7 @@ impl Mesh {
         while let Some(report) = self.probers.report() {
             match report {
                 Report::Event(kind, event) => self.apply(kind, event),
+                Report::Books(kind, lane) => self.books.reported(kind, &lane, &self.shared.totals),
                 Report::Time(wall) => {
                     if self.aggregate.is_over(wall) {
                         self.end_window(wall);
@@ -77,6 +78,7 @@ impl Mesh {
             }
         }
         self.advance_closing();
+        self.books.show(&self.shared.books, &self.shared.totals);
     }
 
     /// Ends the window, or lets it go on where this host has not got through with the one before: the sinks would be handed
@@ -99,6 +101,7 @@ impl Mesh {
             self.hand_over();
         }
         self.aggregate.close(now, self.probers.receive_drops());
+        self.books.closed(&self.shared.totals);
         self.hand_over();
         self.closed_by = Instant::now() + self.config.window / 2;
         self.shared.totals.windows.fetch_add(1, Relaxed);
@@ -135,15 +138,19 @@ impl Mesh {
 
     fn hand_over(&mut self) {
         let summaries = self.aggregate.take();
-        if summaries.is_empty() {
-            return;
+        if !summaries.is_empty() {
+            let Shared { totals, books, .. } = &*self.shared;
+            totals.summaries.fetch_add(summaries.len() as u64, Relaxed);
+            if let Some(tap) = &self.tap {
+                let _ = tap.send(summaries.clone());
+            }
+            let publisher = &self.publisher;
+            self.books
+                .hand_over(books, totals, summaries, |summaries| publisher.window(summaries));
         }
-        let totals = &self.shared.totals;
-        totals.summaries.fetch_add(summaries.len() as u64, Relaxed);
-        if let Some(tap) = &self.tap {
-            let _ = tap.send(summaries.clone());
+        if self.aggregate.unclosed() == 0 {
+            self.books.settled();
         }
-        self.publisher.window(summaries);
     }
 
     /// Made when it is asked for: kept, it would weigh as much as all the rest of what is known of a peer.

@@ -120,12 +120,12 @@ fn run(
         }
         (told.all() >= probes).then_some(())
     });
-    handle.stop();
+    let (_, books) = handle.stop()[0];
     let lane = &handle.stats().lanes[0];
     let counted = Counted {
         drops: lane.receive_drops.load(Relaxed),
         overflows: lane.stamp_overflows.load(Relaxed),
-        voided: lane.voided.load(Relaxed),
+        voided: books.voided,
     };
     (told, counted)
 }

@@ -33,7 +33,7 @@ mod wait;
 
 use running::Running;
 pub use scheduling::{CpuList, Granted, HIGHEST_PRIORITY, Scheduling};
-pub use stats::{LATENESS_BOUNDS, LaneCounters, Stats};
+pub use stats::{Books, LATENESS_BOUNDS, LaneCounters, Stats};
 use wait::wait_readable;
 
 /// How many reads of one queue a single turn makes: bounded, so that a flood can't keep the thread from sending.
@@ -100,7 +100,13 @@ pub enum Report {
     Time(Wall),
     /// Something happened to a target of this kind.
     Event(ProbeKind, Event),
+    /// What became of the kind's probes until now: those told of are the fates reported before. Comes before the
+    /// [`Report::Time`] of the same turn, where anything has changed.
+    Books(ProbeKind, Books),
 }
+
+// Tens of thousands may wait.
+const _: () = assert!(size_of::<Report>() <= 48);
 
 /// The other end of the thread's queues.
 pub struct Handle {
@@ -108,7 +114,7 @@ pub struct Handle {
     reports: Consumer<Report>,
     stats: Arc<Stats>,
     granted: Granted,
-    join: Option<JoinHandle<()>>,
+    join: Option<JoinHandle<Vec<(ProbeKind, Books)>>>,
 }
 
 /// The thread has ended and takes no more commands.
@@ -148,12 +154,15 @@ impl Handle {
         self.join.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    /// Ends the thread and waits for it. Reports that it left can still be taken.
-    pub fn stop(&mut self) {
-        let Some(join) = self.join.take() else { return };
+    /// Ends the thread and waits for it. Reports that it left can still be taken. Gives back what became of each kind's
+    /// probes; nothing where the thread was ended before, or by a panic.
+    pub fn stop(&mut self) -> Vec<(ProbeKind, Books)> {
+        let Some(join) = self.join.take() else {
+            return Vec::new();
+        };
         // A full queue would block; a thread that has ended needs no telling.
         let _ = self.commands.send(Command::Stop);
-        let _ = join.join();
+        join.join().unwrap_or_default()
     }
 }
 
@@ -192,7 +201,7 @@ pub fn spawn(name: &str, setups: Vec<Setup>, ring: usize, scheduling: Scheduling
             // Where it is refused, sleeps end up to 50 us late, which the lateness shows.
             let _ = sharpen_sleep();
             let _ = grant.send(scheduling.apply());
-            thread.run();
+            thread.run()
         })?;
     // It answers first of all; were it to panic before, there is nothing granted.
     let granted = granted.recv().unwrap_or_default();
@@ -219,7 +228,7 @@ struct ProbeThread {
 }
 
 impl ProbeThread {
-    fn run(mut self) {
+    fn run(mut self) -> Vec<(ProbeKind, Books)> {
         let mut due = self.clocks.read().mono;
         loop {
             let now = self.clocks.read();
@@ -245,7 +254,7 @@ impl ProbeThread {
             self.stats.publish(self.lanes.iter().map(Running::counters));
             due = self.wait(now.mono, more);
         }
-        self.abandon();
+        self.abandon()
     }
 
     /// What was in flight when the host was suspended is void.
@@ -299,9 +308,15 @@ impl ProbeThread {
 
     /// Tells the reader how far the clock has come, behind all that was decided until now.
     fn report_time(&mut self, now: Mono, wall: Wall) {
-        if now.since(self.reported) >= REPORT_TIME_EVERY && self.outbox.push(Report::Time(wall)).is_ok() {
-            self.reported = now;
+        if now.since(self.reported) < REPORT_TIME_EVERY {
+            return;
         }
+        // There is room: no turn is begun without.
+        for lane in &mut self.lanes {
+            lane.report_books(&mut self.outbox);
+        }
+        let _ = self.outbox.push(Report::Time(wall));
+        self.reported = now;
     }
 
     fn wakes_per_reply(&self) -> bool {
@@ -332,14 +347,19 @@ impl ProbeThread {
         due
     }
 
-    /// At the end: what is in flight gets no fate, but it is counted.
-    fn abandon(&mut self) {
+    /// At the end: what is in flight gets no fate, but it is counted; so is a fate that the ring has no room for.
+    fn abandon(&mut self) -> Vec<(ProbeKind, Books)> {
+        let mut all = Vec::new();
         for running in &mut self.lanes {
             running.drain_events(&mut self.outbox);
-            let given_up = running.lane.abandon_all();
-            self.stats.abandoned(given_up);
+            running.lane.abandon_all();
+            let mut books = Books::of(&running.lane);
+            books.abandoned += std::mem::take(&mut books.in_flight);
+            self.stats.abandoned(books.abandoned);
+            all.push((running.kind, books));
         }
         let now = self.clocks.read();
         let _ = self.outbox.push(Report::Time(now.wall));
+        all
     }
 }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use dt_probe::{Arrival, ConnectOutcome, Lane, LaneStats, Mono, ProbeKind, SendFailure};
 use rtrb::Producer;
 
-use super::{READS_PER_TURN, ROOM, Report, Setup, Shell};
+use super::{Books, READS_PER_TURN, ROOM, Report, Setup, Shell};
 use crate::batch::{BATCH, Batch, LONGEST_PACKET, SendOutcome};
 use crate::channel::PacketChannel;
 use crate::clock::Clocks;
@@ -34,6 +34,8 @@ pub(super) struct Running {
     unread: u32,
     /// Packets that the receive buffers dropped, as far as the lane knows.
     drops: u64,
+    /// As last reported.
+    books: Books,
     /// So many probes leave in a turn at most: their replies may all come before the next one, and must find room.
     most: usize,
 }
@@ -50,6 +52,7 @@ impl Running {
             overflows: 0,
             unread: 0,
             drops: 0,
+            books: Books::default(),
             most: BATCH,
         };
         if let Shell::Packets { v4, v6, .. } = &mut running.shell {
@@ -270,6 +273,15 @@ impl Running {
             drain(*kind, lane, outbox);
         }
         true
+    }
+
+    /// Puts the lane's books into the ring, where they have changed.
+    pub(super) fn report_books(&mut self, outbox: &mut Producer<Report>) {
+        let books = Books::of(&self.lane);
+        debug_assert!(books.balance(), "{}: {books:?}", self.kind);
+        if books != self.books && outbox.push(Report::Books(self.kind, books)).is_ok() {
+            self.books = books;
+        }
     }
 
     pub(super) fn drain_events(&mut self, outbox: &mut Producer<Report>) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use dt_probe::{LaneStats, Mono, ProbeKind};
+use dt_probe::{Lane, LaneStats, Mono, ProbeKind};
 
 use super::Granted;
 
@@ -21,21 +21,51 @@ pub const LATENESS_BOUNDS: [u64; 10] = [
     10_000_000_000,
 ];
 
+/// What became of a lane's probes until one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Books {
+    /// Given to the kernel, or refused by it.
+    pub sent: u64,
+    /// Of those, the ones whose fate is in the report ring or was taken from it.
+    pub told: u64,
+    /// Those that got no fate, since this host dropped packets or was suspended meanwhile.
+    pub voided: u64,
+    /// Those without a fate yet, or with one that the ring has had no room for.
+    pub in_flight: u64,
+    /// Those given up at the end.
+    pub abandoned: u64,
+}
+
+impl Books {
+    pub(super) fn of(lane: &Lane) -> Books {
+        let stats = lane.stats();
+        Books {
+            sent: stats.sent,
+            told: stats.told,
+            voided: stats.voided,
+            in_flight: (lane.in_flight() + lane.untold()) as u64,
+            abandoned: stats.abandoned,
+        }
+    }
+
+    /// Whether each probe is in one place and only one.
+    #[must_use]
+    pub fn balance(&self) -> bool {
+        self.sent == self.told + self.voided + self.in_flight + self.abandoned
+    }
+}
+
 /// Counters of one lane, as of the thread's last turn.
 #[derive(Debug)]
 pub struct LaneCounters {
     /// What is measured.
     pub kind: ProbeKind,
-    /// Probes handed to the kernel or refused by it.
-    pub sent: AtomicU64,
     /// Probes without a fate yet.
     pub in_flight: AtomicU64,
     /// Packets that no probe of ours can have caused: malformed, forged, foreign.
     pub invalid: AtomicU64,
     /// Genuine replies to probes so old that their fate is no longer known.
     pub stale: AtomicU64,
-    /// Probes sent that got no fate, since this host dropped packets or was suspended meanwhile.
-    pub voided: AtomicU64,
     /// Round trips whose kernel stamps contradicted the user-space clock, as over a clock step.
     pub clock_fallbacks: AtomicU64,
     /// Packets that this host's own socket buffers dropped.
@@ -75,11 +105,9 @@ impl Stats {
     pub(super) fn new(kinds: Vec<ProbeKind>) -> Stats {
         let lane = |kind| LaneCounters {
             kind,
-            sent: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
             invalid: AtomicU64::new(0),
             stale: AtomicU64::new(0),
-            voided: AtomicU64::new(0),
             clock_fallbacks: AtomicU64::new(0),
             receive_drops: AtomicU64::new(0),
             stamp_overflows: AtomicU64::new(0),
@@ -133,18 +161,16 @@ impl Stats {
         self.stalled.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn abandoned(&self, probes: usize) {
-        self.abandoned.fetch_add(probes as u64, Relaxed);
+    pub(super) fn abandoned(&self, probes: u64) {
+        self.abandoned.fetch_add(probes, Relaxed);
     }
 
     /// Takes over each lane's own counters: (the lane's, its in-flight probes, drops, overflows).
     pub(super) fn publish(&self, lanes: impl Iterator<Item = (LaneStats, usize, u64, u64)>) {
         for (counters, (lane, in_flight, drops, overflows)) in self.lanes.iter().zip(lanes) {
-            counters.sent.store(lane.sent, Relaxed);
             counters.in_flight.store(in_flight as u64, Relaxed);
             counters.invalid.store(lane.invalid, Relaxed);
             counters.stale.store(lane.stale, Relaxed);
-            counters.voided.store(lane.voided, Relaxed);
             counters.clock_fallbacks.store(lane.clock_fallbacks, Relaxed);
             counters.receive_drops.store(drops, Relaxed);
             counters.stamp_overflows.store(overflows, Relaxed);

@@ -64,8 +64,8 @@ const ON_TIME: u64 = LONGEST_TICK + 20 * MILLISECOND;
 ///
 /// # What it promises
 /// Every probe sent ends in exactly one [`Fate`](crate::Fate), or, where this host itself dropped what may have been its
-/// answer or slept meanwhile, as skipped: `stats().sent` is the number of fates reported plus those voided plus
-/// [`in_flight`](Lane::in_flight) plus those abandoned. Each call takes constant time but for those that say
+/// answer or slept meanwhile, as skipped: `stats().sent` is the number of fates told plus those [untold](Lane::untold) plus
+/// those voided plus [`in_flight`](Lane::in_flight) plus those abandoned. Each call takes constant time but for those that say
 /// otherwise, and nothing is allocated once the targets are there.
 ///
 /// The queue of events has room for 8,192; calls that could make many stop at half of that and go on when called
@@ -276,7 +276,15 @@ impl Lane {
 
     /// What happened, oldest first.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front()?;
+        self.stats.told += u64::from(event.what.is_fate());
+        Some(event)
+    }
+
+    /// Fates decided that nobody has taken yet. Takes time proportional to the events that wait.
+    #[must_use]
+    pub fn untold(&self) -> usize {
+        self.events.iter().filter(|event| event.what.is_fate()).count()
     }
 
     /// Probes without a fate.

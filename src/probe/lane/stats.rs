@@ -5,6 +5,8 @@
 pub struct LaneStats {
     /// Probes handed out to be sent and not given back: each has a fate, is in flight, was voided, or was abandoned.
     pub sent: u64,
+    /// Fates that were taken by [`Lane::poll_event`](super::Lane::poll_event).
+    pub told: u64,
     /// Probes sent whose fate can't be told, because this host dropped packets or was suspended meanwhile. They are
     /// reported as skipped.
     pub voided: u64,

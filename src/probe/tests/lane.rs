@@ -639,11 +639,19 @@ fn abandoned_probes_have_no_fate() {
         send(&mut lane, now);
     }
     lane.remove(TargetId(1), now);
-    assert_eq!(lane.abandon_all(), 4);
+    // Decided, and not told to anybody yet.
+    lane.handle_send_failed(0, SendFailure::Failed, now);
+    assert_eq!((lane.untold(), lane.stats().told), (1, 0));
+    assert_eq!(lane.abandon_all(), 3);
     assert!(lane.is_finished() && lane.next_wakeup().is_none() && send(&mut lane, now.plus(SECOND)).is_none());
     lane.handle_timeout(now.plus(60 * SECOND), &mut |_| {});
-    assert_eq!(whats(&mut lane), [What::Gone], "of the target that was leaving");
-    assert_eq!((lane.stats().sent, lane.stats().abandoned), (4, 4));
+    assert_eq!(
+        whats(&mut lane),
+        [What::Failed(Fate::SendError), What::Gone],
+        "of the target that was leaving"
+    );
+    let stats = lane.stats();
+    assert_eq!((stats.sent, stats.told, stats.abandoned, lane.untold()), (4, 1, 3, 0));
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod common;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use common::{PATIENCE, Probe, Running, config, eventually, listener, target};
@@ -222,7 +222,14 @@ async fn a_thousand_peers_get_each_fate_exactly_once() {
         900,
         "one connection a peer"
     );
-    assert_eq!(traces as u64, answered + refused.values().sum::<u64>());
+    let fates = answered + refused.values().sum::<u64>();
+    assert_eq!(traces as u64, fates);
+    let counters = probe.prober.counters();
+    let count = |counter: &AtomicU64| counter.load(SeqCst);
+    assert_eq!(
+        (count(&counters.begun), count(&counters.abandoned)),
+        (fates + count(&counters.voided), 0)
+    );
 }
 
 async fn silent() -> SocketAddr {

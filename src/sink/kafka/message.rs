@@ -22,7 +22,12 @@ pub(crate) struct Message {
 #[derive(Debug)]
 pub(crate) enum Kind {
     /// One summary record.
-    Summary { key: String, headers: OwnedHeaders },
+    Summary {
+        key: String,
+        headers: OwnedHeaders,
+        /// How many probes it tells of.
+        probes: u64,
+    },
     /// One TraceReport: no key, no headers.
     Trace,
 }
@@ -58,6 +63,7 @@ impl Message {
             kind: Kind::Summary {
                 key: record.key(),
                 headers,
+                probes: record.sent,
             },
             value,
         }

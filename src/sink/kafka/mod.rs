@@ -27,7 +27,7 @@ use futures::future::BoxFuture;
 use crate::backlog::Backlog;
 use crate::config::KafkaConfig;
 use crate::publisher::{Sink, StartError};
-use crate::stats::{self, Stats};
+use crate::stats::{self, InHand, Probes, Stats};
 use crate::thread::SinkThread;
 pub use settings::check_option;
 use traces::TraceRing;
@@ -58,7 +58,7 @@ struct Intake {
     /// Set once the sink is asked to drain: by when it must have.
     draining: Option<Instant>,
     /// Summaries taken from the backlog whose arrival isn't confirmed.
-    in_hand: u64,
+    in_hand: InHand,
 }
 
 impl Shared {
@@ -66,8 +66,8 @@ impl Shared {
         self.intake.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn gauges(&self, intake: &Intake) {
-        self.stats.waiting(&intake.backlog, intake.in_hand);
+    fn gauges(&self, intake: &Intake, moved: impl FnOnce(&mut Probes)) {
+        self.stats.waiting(&intake.backlog, intake.in_hand, moved);
     }
 }
 
@@ -78,7 +78,7 @@ impl KafkaSink {
             traces: TraceRing::default(),
             ended: None,
             draining: None,
-            in_hand: 0,
+            in_hand: InHand::default(),
         };
         let shared = Arc::new(Shared {
             intake: Mutex::new(intake),
@@ -103,6 +103,7 @@ impl Sink for KafkaSink {
     fn window(&self, summaries: &[Arc<Summary>]) {
         let stats = &self.shared.stats;
         let mut intake = self.shared.intake();
+        let mut dropped = 0;
         for summary in summaries {
             // A window comes in portions: all are due together.
             let ended = match intake.ended {
@@ -114,8 +115,12 @@ impl Sink for KafkaSink {
             let pushed = intake.backlog.push(Arc::clone(summary), due);
             stats::add(&stats.merged, pushed.merged);
             stats::add(&stats.dropped, pushed.dropped);
+            dropped += pushed.dropped_probes;
         }
-        self.shared.gauges(&intake);
+        self.shared.gauges(&intake, |probes| {
+            probes.accepted += summaries.iter().map(|summary| summary.counts.sent()).sum::<u64>();
+            probes.dropped += dropped;
+        });
     }
 
     fn trace(&self, report: &TraceReport) {
@@ -130,7 +135,7 @@ impl Sink for KafkaSink {
             self.shared.intake().draining = Some(deadline);
             self.thread.done(deadline).await;
             let intake = self.shared.intake();
-            let left = intake.backlog.len() as u64 + intake.in_hand;
+            let left = intake.backlog.len() as u64 + intake.in_hand.records;
             self.shared
                 .stats
                 .traces_dropped

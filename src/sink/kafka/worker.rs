@@ -11,9 +11,9 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use super::context::Context;
 use super::message::{Kind, Message};
 use super::topics::{LookUp, Wanted};
-use super::{Intake, Shared, settings};
+use super::{Shared, settings};
 use crate::config::KafkaConfig;
-use crate::stats;
+use crate::stats::{self, Probes};
 
 /// Bytes of summary records that may be with librdkafka, unacknowledged; what waits before can still merge.
 pub(crate) const OUTSTANDING_BYTES: usize = 1 << 20;
@@ -191,8 +191,8 @@ impl Worker {
     fn take(&self, now: Instant) -> Option<Arc<dt_record::Summary>> {
         let mut intake = self.shared.intake();
         let summary = intake.backlog.pop(now)?;
-        intake.in_hand += 1;
-        self.shared.gauges(&intake);
+        intake.in_hand.take(summary.counts.sent());
+        self.shared.gauges(&intake, |_| {});
         Some(summary)
     }
 
@@ -214,7 +214,7 @@ impl Worker {
     fn send(&mut self, message: Arc<Message>) -> bool {
         let bytes = message.bytes();
         let record = match &message.kind {
-            Kind::Summary { key, headers } => {
+            Kind::Summary { key, headers, .. } => {
                 BaseRecord::with_opaque_to(&self.config.summary_topic, Arc::clone(&message))
                     .key(key.as_bytes())
                     .headers(headers.clone())
@@ -261,9 +261,9 @@ impl Worker {
             tracing::info!(bootstrap = self.config.bootstrap, "Kafka is reachable again");
         }
         match message.kind {
-            Kind::Summary { .. } => {
+            Kind::Summary { probes: sent, .. } => {
                 stats::add(&stats.published, 1);
-                self.with_intake(|intake| intake.in_hand -= 1);
+                self.leaves_hand(sent, |probes| probes.published += sent);
             }
             Kind::Trace => stats::add(&stats.traces_published, 1),
         }
@@ -282,9 +282,9 @@ impl Worker {
         }
         match (&message.kind, code) {
             // The topic's own limit is below one record: no attempt will ever succeed, and it would block the rest.
-            (Kind::Summary { .. }, Some(RDKafkaErrorCode::MessageSizeTooLarge)) => {
+            (&Kind::Summary { probes: sent, .. }, Some(RDKafkaErrorCode::MessageSizeTooLarge)) => {
                 stats::add(&stats.dropped, 1);
-                self.with_intake(|intake| intake.in_hand -= 1);
+                self.leaves_hand(sent, |probes| probes.dropped += sent);
             }
             (Kind::Summary { .. }, _) => self.again.push_back((Instant::now() + RETRY, message)),
             (Kind::Trace, _) => {
@@ -342,10 +342,11 @@ impl Worker {
         }
     }
 
-    fn with_intake(&self, change: impl FnOnce(&mut Intake)) {
+    /// One record less is on its way: `moved` says what became of its `sent` probes.
+    fn leaves_hand(&self, sent: u64, moved: impl FnOnce(&mut Probes)) {
         let mut intake = self.shared.intake();
-        change(&mut intake);
-        self.shared.gauges(&intake);
+        intake.in_hand.end(sent);
+        self.shared.gauges(&intake, moved);
     }
 }
 

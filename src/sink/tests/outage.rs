@@ -12,8 +12,8 @@ use common::{
 };
 use distributed_trace_tests::kafka::{Kafka, Options};
 use dt_record::TraceReport;
-use dt_sink::KafkaConfig;
 use dt_sink::kafka::reader::Start;
+use dt_sink::{KafkaConfig, Probes};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
@@ -62,6 +62,12 @@ async fn a_full_backlog_merges_and_conserves_every_count() {
     let waiting = stats(&publisher);
     assert!(waiting.merged > 0 && waiting.backlog_records < 200, "{waiting:?}");
     assert_eq!((waiting.backlog_records + waiting.merged, waiting.dropped), (2_000, 0));
+    let probes = Probes {
+        accepted: 6_000,
+        waiting: 6_000,
+        ..Probes::default()
+    };
+    assert_eq!(waiting.probes, probes);
     kafka.start_again();
     let mut reader = reader(&config, &config.summary_topic, Start::Beginning);
     let records = read_until_sent(&mut reader, 10 * 200 * 3).await;
@@ -91,6 +97,8 @@ async fn each_window_arrives_once_over_kills_and_restarts() {
         kafka.kill();
         publish(5);
         until("that the outage is noticed", || !stats(&publisher).connected).await;
+        let probes = stats(&publisher).probes;
+        assert!(probes.balance() && probes.waiting > 0, "{probes:?}");
         publish(5);
         kafka.start_again();
     }
@@ -99,6 +107,12 @@ async fn each_window_arrives_once_over_kills_and_restarts() {
     until("every acknowledgement", || stats(&publisher).backlog_records == 0).await;
     let stats = stats(&publisher);
     assert_eq!((stats.published + stats.merged, stats.dropped), (50 * 40, 0));
+    let probes = Probes {
+        accepted: 50 * 40 * 3,
+        published: 50 * 40 * 3,
+        ..Probes::default()
+    };
+    assert_eq!(stats.probes, probes);
 }
 
 #[tokio::test(flavor = "multi_thread")]

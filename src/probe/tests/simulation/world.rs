@@ -204,6 +204,14 @@ impl World {
             self.lane.stats().sent,
             self.model.decided + self.model.in_flight() as u64
         );
+        let stats = self.lane.stats();
+        let open = self.lane.in_flight() + self.lane.untold();
+        assert_eq!(
+            stats.sent,
+            stats.told + stats.voided + open as u64,
+            "{}: the books",
+            self.scenario.seed
+        );
         self.check_wakeup();
     }
 
