@@ -40,7 +40,10 @@ const MAX_UNREPORTED: usize = 1024;
 const WAIT: u64 = MILLISECOND;
 /// Lateness up to which probes are sent as they come; beyond it, what has piled up is sent half as fast again
 /// as usual.
-const ON_TIME: u64 = LONGEST_TICK + 20 * MILLISECOND;
+const ON_TIME: u64 = 70 * MILLISECOND;
+/// How much of the time in which nothing was sent what has piled up may make up for at once. With those on time it is
+/// more than falls due in the longest tick, and less than three times the share of any 100 ms.
+const CATCH_UP_AT_ONCE: u64 = 50 * MILLISECOND;
 
 /// One probe kind of this host: its schedule, its probes in flight, its time-out. Knows no clock and no socket.
 ///
@@ -146,7 +149,7 @@ impl Lane {
             mark: Keyed::new(&config.key).mark(),
             schedule: Schedule::new(pattern, period, config.seed, now.plus(config.phase_start)),
             rate: Pace::new(u64::from(config.rate), SECOND, credit, now),
-            catch_up: Pace::new(u64::from(config.rate), SECOND, LONGEST_TICK, now),
+            catch_up: Pace::new(u64::from(config.rate), SECOND, CATCH_UP_AT_ONCE, now),
             unsettled: VecDeque::with_capacity(if config.tx_stamps { ring.capacity() } else { 0 }),
             cards: Cards::default(),
             suspect_before: config.first_sequence,
