@@ -6,13 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use dt_collect::service::{Collector, CollectorConfig};
-use dt_collect::{MatrixConfig, api};
+use dt_collect::diagnosis::DiagnosisConfig;
+use dt_collect::http::{self, Site};
+use dt_collect::service::{self, Collector, CollectorConfig};
+use dt_collect::{MatrixConfig, Observer};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Reading, Settings};
 use crate::{ending, logging, out};
+
+/// Faults are looked for this often, and after each look at least four times as long as it took.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// The options of `dt collect`.
 #[derive(Debug, Args)]
@@ -114,7 +119,7 @@ async fn serve(http: SocketAddr, config: CollectorConfig) -> ExitCode {
     };
     let (topic, group) = (config.topic.clone(), config.group.clone());
     let collector = match Collector::start(config) {
-        Ok(collector) => collector,
+        Ok(collector) => Arc::new(collector),
         Err(error) => return out::usage(&error.to_string()),
     };
     let address = listener.local_addr().unwrap_or(http);
@@ -126,7 +131,14 @@ async fn serve(http: SocketAddr, config: CollectorConfig) -> ExitCode {
         }
         ending::within_time();
     };
-    let served = api::serve(listener, Arc::clone(collector.matrix()), ended).await;
+    let matrix = Arc::clone(collector.matrix());
+    let observer = Observer::start(Arc::clone(&matrix), DiagnosisConfig::default(), LOOK);
+    let site = Site::new(matrix).findings(observer.subscribe());
+    let routes = {
+        let collector = Arc::clone(&collector);
+        |stopping| http::router(site, stopping).merge(service::routes(collector))
+    };
+    let served = http::serve(listener, routes, ended).await;
     // Leaving the group lets others take the partitions over at once.
     let left = tokio::task::spawn_blocking(move || collector.stop());
     let _ = tokio::time::timeout(Duration::from_secs(3), left).await;

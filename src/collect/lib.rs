@@ -1,22 +1,20 @@
 //! Summary records to a matrix: the page and its JSON.
 //!
-//! [`Matrix`] takes summaries in and merges them exactly over a rolling minute; [`api::serve`] shows it as a page and
+//! [`Matrix`] takes summaries in and merges them exactly over a rolling minute; [`http::serve`] shows it as a page and
 //! as JSON; [`terminal::summary_table`] prints it.
 
-pub mod api;
+mod census;
 pub mod clock;
 pub mod detail;
 pub mod diagnosis;
-mod events;
 pub mod grouped;
+pub mod http;
 pub mod intake;
 mod matrix;
 mod nodes;
 mod observation;
 pub mod observer;
 mod packed;
-mod page;
-mod pairs;
 mod pane;
 pub mod plain;
 pub mod rollup;

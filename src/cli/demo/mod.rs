@@ -15,7 +15,8 @@ use clap::Args;
 use dt_agent::Agent;
 use dt_agent::config::{Flag, Inputs, load};
 use dt_collect::diagnosis::DiagnosisConfig;
-use dt_collect::{Matrix, MatrixConfig, Observer, View, api, terminal};
+use dt_collect::http::{self, Site};
+use dt_collect::{Matrix, MatrixConfig, Observer, View, terminal};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -169,7 +170,9 @@ async fn demo(args: &DemoArgs) -> Result<(), String> {
     };
     if complete.is_some() {
         let (stop, stopped) = oneshot::channel::<()>();
-        let page = tokio::spawn(api::serve(listener, Arc::clone(&matrix), async { drop(stopped.await) }));
+        let site = Site::new(Arc::clone(&matrix)).findings(observer.subscribe());
+        let routes = |stopping| http::router(site, stopping);
+        let page = tokio::spawn(http::serve(listener, routes, async { drop(stopped.await) }));
         tokio::select! {
             () = &mut ended => {}
             () = show(&matrix, &observer, address, &notes) => {}

@@ -1,161 +1,47 @@
-// The page's state, where it comes from (server, URL, pointer, keys), and what is redrawn when it changes.
+// What is shown and when: state and answers come in, everything that depends on them is drawn anew.
 
+import { byId, check, choices, clock, el, say } from "./dom.js";
+import { legend, panel, tiles, worst } from "./details.js";
+import { keyOf, levelFor, pointsOut, verdict } from "./findings.js";
 import { HeatMap } from "./heatmap.js";
-import { Model, metricOf, sentence } from "./model.js";
-import { METRICS, PROBES, byId, choices, el, legend, pair, tiles, worst } from "./details.js";
-import { palette } from "./scale.js";
+import { Model, nameOf, placeOf, sentence } from "./model.js";
+import { clear, paint as paintPair } from "./pairview.js";
+import { listen } from "./pointer.js";
+import { LEVELS, METRICS, PROBES, VIEWS, known, palette } from "./scale.js";
+import { Refused, follow, get, hasToken, setToken, takeToken } from "./server.js";
+import { MOST_ZOOM, keep, recall, state } from "./state.js";
 
-const POLL_MS = 5000; // also without events: pairs fall silent without one
+const POLL_MS = 5000;     // also without events: pairs fall silent without one
+const WORST = 10;
+const MANY = 120;         // more nodes than this are first shown by rack or zone
 
-const canvas = byId("map");
-const map = new HeatMap(canvas);
+const map = new HeatMap(byId("map"), byId("frame"), byId("stage"));
 const darkness = matchMedia("(prefers-color-scheme: dark)");
+const shown = { status: null, model: null, findings: null, pair: null, hover: null, lost: false };
 
-const state = {
-  metric: "p99",
-  probe: null,        // null: the first kind with data
-  chosen: null,       // names, so that a node that joins doesn't move the cursor
-  hover: null,        // cell under the pointer
-  model: new Model([]),
-  view_ms: 60000,
-  now_ms: Date.now(), // the server's clock
-  loaded: false,
-};
+// --- what the state means for the data at hand
 
-const probe = () => state.probe ?? PROBES.find(({ id }) => state.model.has(id))?.id ?? "icmp";
-const metric = () => metricOf(state.metric);
-
-function chosenCell() {
-  if (!state.chosen) return null;
-  const source = state.model.index.get(state.chosen.source), destination = state.model.index.get(state.chosen.destination);
-  return source === undefined || destination === undefined ? null : { source, destination };
+function level() {
+  if (state.level) return state.level;
+  const { node, rack, zone } = shown.status.levels;
+  if (node <= MANY) return "node";
+  return rack > 1 && rack < node / 2 ? "rack" : zone > 1 ? "zone" : "node";
 }
 
-function choose(cell, aloud) {
-  state.chosen = { source: state.model.nodes[cell.source].name, destination: state.model.nodes[cell.destination].name };
-  if (aloud) byId("live").textContent = sentence(state.model, probe(), cell.source, cell.destination);
-  keep();
-  paint();
+const probe = () => state.probe ?? PROBES.find(({ id }) => shown.status.probes[id] > 0)?.id ?? "icmp";
+const useful = ({ id }) => id === "node" || id === level() || shown.status.levels[id] > (id === "zone" ? 0 : 1);
+
+function chosen() {
+  const { model } = shown;
+  const [source, destination] = [model?.index.get(state.src), model?.index.get(state.dst)];
+  return source === undefined || destination === undefined || model.rowOf[source] < 0 || model.columnOf[destination] < 0 ? null : { source, destination };
 }
 
-// Everything that depends on the state. Cheap enough to do whole.
-function paint() {
-  const colours = palette(darkness.matches);
-  const { model } = state;
-  const kind = probe();
-  for (const option of document.querySelectorAll("#controls input")) {
-    option.checked = option.value === (option.name === "metric" ? state.metric : kind);
-  }
-  const some = model.has(kind);
-  canvas.hidden = !some;
-  byId("empty").hidden = some;
-  if (!some) {
-    const label = PROBES.find(({ id }) => id === kind).label;
-    byId("empty").textContent = !state.loaded ? "Loading…" : model.size === 0 ? "No data yet: no record has arrived." : `No ${label} data: nobody probes by ${label}.`;
-  }
-  byId("map-title").textContent = `${PROBES.find(({ id }) => id === kind).label} ${metric().name}, source × destination`;
-  if (some) {
-    map.layout(model, byId("scroll").clientWidth);
-    map.cursor = chosenCell();
-    map.draw(kind, metric(), colours);
-  }
-  byId("legend").replaceChildren(...legend(metric(), colours));
-  tiles(model, kind, metric(), state.view_ms);
-  paintPair();
-  byId("worst").replaceChildren(...rowsOrNone(worst(model, kind, metric(), pick)));
-}
+const finding = () => shown.findings?.findings.find((one) => keyOf(one) === state.finding) ?? null;
 
-function rowsOrNone(rows) {
-  if (rows.length > 0) return rows;
-  const none = el("td", "no data yet");
-  none.colSpan = 9;
-  return [el("tr", null, none)];
-}
+// --- what is asked of the server
 
-function pick(row) {
-  choose({ source: state.model.index.get(row.src_node), destination: state.model.index.get(row.dst_node) }, true);
-  // On a narrow screen the panel is above the table, out of sight.
-  byId("pair-title").scrollIntoView({ block: "nearest" });
-}
-
-function paintPair() {
-  const cell = state.hover ?? chosenCell();
-  byId("pair").replaceChildren(...(cell ? pair(state.model, cell, probe(), state.now_ms) : [el("p", "Point at a cell, or choose a pair below.")]));
-}
-
-// --- pointer and keys
-
-function under(event) {
-  const frame = canvas.getBoundingClientRect();
-  return map.model ? map.hit(event.clientX - frame.left, event.clientY - frame.top) : null;
-}
-
-canvas.addEventListener("pointermove", (event) => {
-  state.hover = under(event);
-  tip(event);
-  paintPair();
-});
-canvas.addEventListener("pointerleave", () => {
-  state.hover = null;
-  byId("tip").hidden = true;
-  paintPair();
-});
-canvas.addEventListener("click", (event) => {
-  const cell = under(event);
-  if (cell) choose(cell, true);
-});
-
-function tip(event) {
-  const box = byId("tip");
-  box.hidden = !state.hover;
-  if (!state.hover) return;
-  box.textContent = sentence(state.model, probe(), state.hover.source, state.hover.destination);
-  const { offsetWidth, offsetHeight } = box;
-  box.style.left = `${Math.max(8, Math.min(event.clientX + 16, innerWidth - offsetWidth - 8))}px`;
-  box.style.top = `${event.clientY + 20 + offsetHeight > innerHeight ? event.clientY - offsetHeight - 12 : event.clientY + 20}px`;
-}
-
-canvas.addEventListener("keydown", (event) => {
-  const last = state.model.size - 1;
-  const moves = {
-    ArrowUp: ([s, d]) => [s - 1, d], ArrowDown: ([s, d]) => [s + 1, d], ArrowLeft: ([s, d]) => [s, d - 1], ArrowRight: ([s, d]) => [s, d + 1],
-    Home: ([s]) => [s, 0], End: ([s]) => [s, last], PageUp: ([s, d]) => [s - 10, d], PageDown: ([s, d]) => [s + 10, d],
-  };
-  if (!moves[event.key] || last < 0 || event.ctrlKey || event.altKey || event.metaKey) return;
-  event.preventDefault();
-  const from = chosenCell();
-  // The first key shows where the cursor is.
-  const [source, destination] = from ? moves[event.key]([from.source, from.destination]) : [0, Math.min(1, last)];
-  const within = (v) => Math.min(Math.max(v, 0), last);
-  state.hover = null;
-  byId("tip").hidden = true;
-  choose({ source: within(source), destination: within(destination) }, true);
-  const [x, y, size] = map.box(map.cursor), box = byId("scroll");
-  if (x < box.scrollLeft || x + size > box.scrollLeft + box.clientWidth) box.scrollLeft = x - box.clientWidth / 2;
-  if (y + canvas.getBoundingClientRect().top < 0 || y + size + canvas.getBoundingClientRect().top > innerHeight) scrollBy(0, canvas.getBoundingClientRect().top + y - innerHeight / 2);
-});
-
-// --- the URL holds the state
-
-function keep() {
-  const hash = new URLSearchParams({ metric: state.metric, probe: probe() });
-  if (state.chosen) {
-    hash.set("src", state.chosen.source);
-    hash.set("dst", state.chosen.destination);
-  }
-  history.replaceState(null, "", `#${hash}`);
-}
-
-function recall() {
-  const hash = new URLSearchParams(location.hash.slice(1));
-  if (metricOf(hash.get("metric"))) state.metric = hash.get("metric");
-  if (PROBES.some(({ id }) => id === hash.get("probe"))) state.probe = hash.get("probe");
-  state.chosen = hash.has("src") && hash.has("dst") ? { source: hash.get("src"), destination: hash.get("dst") } : null;
-}
-
-// --- the server
-
-let loading = false, again = false, loadedAt = 0;
+let loading = false, again = false, loadedAt = -Infinity, took = 0, later = 0;
 
 async function load() {
   if (loading) {
@@ -163,24 +49,25 @@ async function load() {
     return;
   }
   loading = true;
+  const from = performance.now();
   try {
-    const [rows, status] = await Promise.all(["/api/v1/pairs", "/api/v1/status"].map(async (path) => {
-      const answer = await fetch(path);
-      if (!answer.ok) throw new Error(`${path}: HTTP ${answer.status}`);
-      return answer.json();
-    }));
-    state.model = new Model(rows);
-    state.view_ms = status.view_ms;
-    state.now_ms = status.now_ms;
-    state.loaded = true;
+    shown.status = await get("/api/v1/status");
+    const [matrix, findings, pair] = await Promise.all([
+      get("/api/v1/matrix", { level: level(), view: state.view, probe: probe() }),
+      shown.status.diagnosis ? get("/api/v1/findings") : null,
+      state.open ? get("/api/v1/pair", { source: state.src, destination: state.dst, view: state.view }) : null,
+    ]);
+    Object.assign(shown, { model: new Model(matrix), findings, pair, hover: null, lost: false });
     loadedAt = performance.now();
-    notes(status.notes);
-    link("live");
-    // The cell under the pointer may be another node's now.
-    if (state.hover && (state.hover.source >= state.model.size || state.hover.destination >= state.model.size)) state.hover = null;
+    took = loadedAt - from;
+    byId("login").hidden = true;
+    byId("page").hidden = false;
     paint();
   } catch (error) {
-    link("lost");
+    shown.lost = true;
+    if (error instanceof Refused) login();
+    else if (!(error instanceof TypeError)) console.warn(String(error));
+    link();
   } finally {
     loading = false;
     if (again) {
@@ -190,32 +77,231 @@ async function load() {
   }
 }
 
+// News come once a second; a large cluster is asked for less often, so that neither side is kept busy with it.
+function news() {
+  const wait = Math.max(1000, took * 5) - (performance.now() - loadedAt);
+  clearTimeout(later);
+  if (wait <= 0) load();
+  else later = setTimeout(load, wait);
+}
+
+function login() {
+  byId("login-wrong").textContent = hasToken() ? "The server refuses this token." : "";
+  if (!byId("login").hidden) return;
+  byId("page").hidden = true;
+  byId("login").hidden = false;
+  byId("token").focus();
+}
+
+byId("login").addEventListener("submit", (event) => {
+  event.preventDefault();
+  setToken(byId("token").value.trim());
+  load();
+});
+
+// --- drawing
+
+function paint() {
+  link();
+  if (!shown.model) return;
+  const { model, status } = shown;
+  const metric = known(METRICS, state.metric), colours = palette(darkness.matches);
+  model.show(state.from, state.to);
+  controls();
+  notes(status.notes);
+  verdict(shown.findings, status.records.merged > 0, state.finding, point);
+  const pointed = pointsOut(model, finding(), state.find);
+  const sum = model.sum(metric, pointed && ((source, destination) => (pointed.both ? pointed.rows[source] && pointed.columns[destination] : pointed.rows[source] || pointed.columns[destination])), WORST);
+  tiles(model, metric, sum, status);
+  byId("map-view").hidden = state.open;
+  byId("pair-view").hidden = !state.open;
+  for (const part of document.querySelectorAll(".of-map")) part.hidden = state.open;
+  document.title = `${byId("verdict-head").textContent} · Distributed trace`;
+  if (state.open) {
+    if (shown.pair !== undefined) paintPair(shown.pair, state, probe(), colours);
+    return;
+  }
+  const label = known(PROBES, model.probe).label;
+  say(byId("map-title"), `${label} ${metric.name}, ${known(LEVELS, model.level).one} × ${known(LEVELS, model.level).one}, ${known(VIEWS, state.view).name}`);
+  say(byId("map-keys"), model.level === "node" ? "Click a cell, or focus the map, use the arrow keys and Enter, to see all of a pair."
+    : `Click a cell, or focus the map, use the arrow keys and Enter, to see what it is made of.`);
+  const some = model.rows.length > 0 && model.columns.length > 0 && model.count > 0;
+  byId("frame").hidden = !some;
+  byId("empty").hidden = some;
+  say(byId("empty"), status.levels.node === 0 ? "No data yet: no record has arrived." : model.count === 0 ? `No ${label} data: nobody probes by ${label}.` : "Nothing lies between what is chosen by From and To.");
+  if (some) drawMap(metric, colours, pointed);
+  byId("legend").replaceChildren(...legend(metric, colours));
+  paintPanel();
+  say(byId("worst-title"), `Worst ${metric.name}`);
+  say(byId("worst-metric"), metric.label);
+  byId("worst").replaceChildren(...worst(model, metric, sum, (cell) => choose(cell, true)));
+}
+
+function drawMap(metric, colours, pointed) {
+  const height = Math.max(360, innerHeight - 150);
+  map.layout(shown.model, byId("frame").clientWidth, height, state.zoom);
+  map.cursor = chosen();
+  map.draw(metric, colours, pointed);
+  say(byId("zoom"), state.zoom === 1 ? "fit" : `× ${Math.round(state.zoom * 10) / 10}`);
+}
+
+function paintPanel() {
+  const at = shown.hover ?? chosen();
+  byId("pair").replaceChildren(...panel(shown.model, at));
+  const cell = chosen();
+  byId("open").hidden = !cell || (shown.model.level === "node" && cell.source === cell.destination);
+  say(byId("open"), shown.model.level === "node" ? "Open this pair" : "See what it is made of");
+}
+
+function controls() {
+  choices(byId("levels"), "level", LEVELS.filter(useful), (id) => set({ level: id, src: null, dst: null, zoom: 1 }, true));
+  byId("levels-choice").hidden = state.open || LEVELS.filter(useful).length < 2;
+  for (const [name, value] of [["metric", state.metric], ["view", state.view], ["probe", probe()], ["level", level()]]) check(name, value);
+  for (const name of ["from", "to"]) places(byId(name), state[name]);
+  if (byId("find") !== document.activeElement) byId("find").value = state.find;
+}
+
+// The places to choose from, as the groups of this level have them.
+function places(select, value) {
+  const { groups, level: depth } = shown.model;
+  const regions = new Set(groups.map((group) => group.region)).size > 1;
+  const options = new Map([["", "everywhere"]]);
+  for (const group of shown.model.sorted.map((at) => groups[at])) {
+    const parts = [group.region, group.zone, group.rack];
+    for (const deep of { region: [1], zone: [1, 2], rack: [1, 2, 3], node: [1, 2, 3] }[depth]) {
+      if (parts[deep - 1] === "" || (deep === 1 && !regions)) continue;
+      options.set(placeOf(group, deep), parts.slice(0, deep).filter((part) => part !== "").map((part) => nameOf({ name: part })).join(" / "));
+    }
+  }
+  if (value && !options.has(value)) options.set(value, value.split("/").map(decodeURIComponent).filter((part) => part !== "").join(" / "));
+  const wanted = [...options].map(([id, label]) => `${id}\n${label}`).join("\n");
+  if (select.dataset.options !== wanted) {
+    select.dataset.options = wanted;
+    select.replaceChildren(...[...options].map(([id, label]) => el("option", label, { value: id })));
+  }
+  select.value = value ?? "";
+}
+
 function notes(lines) {
   const box = byId("notes");
-  // A live region is only touched when it has something new to say.
   if ([...box.children].map((line) => line.textContent).join("\n") === lines.join("\n")) return;
   box.hidden = lines.length === 0;
   box.replaceChildren(...lines.map((line) => el("p", line)));
 }
 
-function link(how) {
+function link() {
+  const how = shown.lost ? "lost" : shown.model ? "live" : "connecting";
   byId("link").dataset.link = how;
-  const since = Math.round((performance.now() - loadedAt) / 1000);
-  byId("link-text").textContent = how === "live" ? `live, ${new Date(state.now_ms).toISOString().slice(11, 19)} UTC`
-    : state.loaded ? `server unreachable: numbers are ${since} s old` : "server unreachable";
+  byId("verdict").dataset.link = how;
+  const now = shown.status?.now_ms;
+  const age = Math.round((performance.now() - loadedAt) / 1000);
+  say(byId("link-text"), how === "live" ? `live, ${clock(now, now)}` : how === "connecting" ? "connecting" : shown.model ? `server unreachable: all this is ${age} s old` : "no answer from the server");
 }
 
-const events = new EventSource("/api/v1/events");
-events.addEventListener("refresh", load);
-setInterval(() => {
-  if (performance.now() - loadedAt >= POLL_MS) load();
-}, POLL_MS);
+// --- what people do
 
-recall();
-choices(byId("metrics"), "metric", METRICS, state.metric, (id) => { state.metric = id; keep(); paint(); });
-choices(byId("probes"), "probe", PROBES, probe(), (id) => { state.probe = id; keep(); paint(); });
-addEventListener("hashchange", () => { recall(); paint(); });
+function set(changes, step = false) {
+  Object.assign(state, { level: level(), probe: probe() }, changes);
+  keep(step);
+  paint();
+  if (["level", "view", "probe", "open"].some((name) => name in changes)) load();
+}
+
+function choose(cell, aloud) {
+  const { groups } = shown.model;
+  set({ src: groups[cell.source].name, dst: groups[cell.destination].name });
+  if (aloud) byId("live").textContent = sentence(shown.model, cell.source, cell.destination);
+  if (!state.open) map.reveal(cell);
+}
+
+// One step closer: from groups to what they hold, from a pair of nodes to all that is known of it.
+function enter(cell) {
+  const { groups, level: here } = shown.model;
+  const [source, destination] = [groups[cell.source], groups[cell.destination]];
+  if (here === "node") {
+    if (cell.source === cell.destination) return;
+    shown.pair = undefined;
+    set({ src: source.name, dst: destination.name, open: true }, true);
+    byId("pair-view-title").focus({ preventScroll: true });
+    byId("pair-view").scrollIntoView({ block: "nearest" });
+    return;
+  }
+  const depth = { region: 1, zone: 2, rack: 3 }[here];
+  const finer = LEVELS.slice(0, LEVELS.findIndex(({ id }) => id === here)).filter(useful).at(-1).id;
+  set({ level: finer, from: placeOf(source, depth), to: placeOf(destination, depth), src: null, dst: null, zoom: 1 }, true);
+}
+
+function close() {
+  clear();
+  set({ open: false }, true);
+  map.canvas.focus({ preventScroll: true });
+}
+
+function point(one) {
+  const key = keyOf(one);
+  if (state.finding === key) {
+    set({ finding: null });
+    return;
+  }
+  const { model } = shown;
+  const here = level();
+  const at = model.level === here ? levelFor(model, one) : here;
+  const { source, destination } = one.subject ?? {};
+  const ends = at === here && model.index.has(source) && model.index.has(destination) ? { src: source, dst: destination } : {};
+  set({ finding: key, find: "", open: false, from: null, to: null, zoom: 1, level: at, ...(at === here ? ends : { src: null, dst: null }) }, true);
+  byId("map-view").scrollIntoView({ block: "nearest" });
+}
+
+function zoom(factor, around) {
+  const next = Math.min(Math.max(Math.round(state.zoom * factor * 100) / 100, 1), MOST_ZOOM);
+  set({ zoom: next });
+  const cell = around ?? chosen();
+  if (cell) map.reveal(cell);
+  paint();
+}
+
+listen(map, {
+  hover: (cell) => {
+    shown.hover = cell;
+    paintPanel();
+  },
+  choose: (cell) => choose(cell, true),
+  enter,
+  cursor: chosen,
+  zoom,
+  scrolled: () => map.model && map.draw(map.metric, map.palette, map.pointed),
+});
+
+choices(byId("metrics"), "metric", METRICS, (id) => set({ metric: id }));
+choices(byId("views"), "view", VIEWS, (id) => set({ view: id }));
+choices(byId("probes"), "probe", PROBES, (id) => set({ probe: id }));
+for (const name of ["from", "to"]) byId(name).addEventListener("change", (event) => set({ [name]: event.target.value || null, zoom: 1 }, true));
+byId("find").addEventListener("input", (event) => set({ find: event.target.value }));
+byId("controls").addEventListener("submit", (event) => event.preventDefault());
+byId("zoom-in").addEventListener("click", () => zoom(2));
+byId("zoom-out").addEventListener("click", () => zoom(0.5));
+byId("open").addEventListener("click", () => enter(chosen()));
+byId("close").addEventListener("click", close);
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && state.open) close();
+});
+for (const change of ["popstate", "hashchange"]) {
+  addEventListener(change, () => {
+    takeToken();
+    recall();
+    shown.pair = undefined;
+    paint();
+    load();
+  });
+}
 addEventListener("resize", paint);
 darkness.addEventListener("change", paint);
-paint();
+setInterval(() => {
+  if (performance.now() - loadedAt >= Math.max(POLL_MS, took * 5)) load();
+  else if (shown.lost) link();
+}, POLL_MS);
+
+takeToken();
+recall();
 load();
+follow(news);

@@ -1,152 +1,103 @@
-// What stands beside and below the map: the chosen pair, the scale, the tiles, the worst pairs. All names go in as text.
+// What stands beside the map: the cell pointed at, the worst ones, the scale, the tiles.
 
-import { METRICS, PROBES, css, delay, inkOn, loss, share } from "./scale.js";
-import { clean, ranked, stateOf, words } from "./model.js";
-
-const WORST = 12;
-
-export const byId = (id) => document.getElementById(id);
-
-export function el(tag, text, ...children) {
-  const node = document.createElement(tag);
-  if (text !== null && text !== undefined) node.textContent = text;
-  node.append(...children);
-  return node;
-}
+import { PROBES, css, delay, inkOn, known, loss, share } from "./scale.js";
+import { byId, clean, el, say } from "./dom.js";
+import { nameOf, statusOf, words } from "./model.js";
 
 // A bound of the scale without the zeros of a measured value: 2.5 ms, not 2.50 ms.
 const bound = (text) => text.replace(/(\.\d*?)0+(?= )/, "$1").replace(/\.(?= )/, "");
 
-const with_class = (node, name) => (node.classList.add(name), node);
-
-function place(node) {
-  const where = [node.zone, node.rack].filter((part) => part !== "").map(clean).join(" / ");
+export function place({ region, zone, rack }) {
+  const where = [region, zone, rack].filter((part) => part !== "").map(clean).join(" / ");
   return where === "" ? "no zone" : where;
 }
 
-// The pair's panel: every probe kind, both directions, then all that is known of the chosen kind.
-export function pair(model, cell, probe, now) {
-  const { source, destination } = cell;
-  const [from, to] = [model.nodes[source], model.nodes[destination]];
-  const head = with_class(el("p", null, with_class(el("b", clean(from.name)), "node"), " → ", with_class(el("b", clean(to.name)), "node")), "ends");
-  const where = with_class(el("p", `${place(from)} → ${place(to)}`), "hint");
-  if (source === destination) return [head, el("p", "The node itself. Its own address is never probed.")];
+export const look = (cell, status) => (status === "live" && cell.failed > 0 ? "lossy" : status);
 
-  const body = el("tbody");
-  for (const kind of PROBES) {
-    const [there, back] = [model.row(kind.id, source, destination), model.row(kind.id, destination, source)];
-    if (!there && !back) continue;
-    const line = el("tr", null, with_class(el("th", kind.label), "name"));
-    line.firstChild.scope = "row";
-    if (kind.id === probe) line.classList.add("chosen");
-    const dead = there && stateOf(there) === "dead";
-    line.append(
-      el("td", dead ? "none" : delay(there?.rtt_p50_ns)), el("td", dead ? "none" : delay(there?.rtt_p99_ns)), el("td", share(there ? loss(there) : null)),
-      el("td", delay(there?.host_delay_p99_ns)), el("td", delay(back?.rtt_p99_ns)),
-    );
-    body.append(line);
+// The cell under the pointer or the cursor, and the way back.
+export function panel(model, at) {
+  if (!at) return [el("p.hint", "Point at a cell, use the arrow keys in the map, or choose one of the worst.")];
+  const [from, to] = [model.groups[at.source], model.groups[at.destination]];
+  const head = el("p.ends", [el("b", nameOf(from)), " → ", el("b", nameOf(to))]);
+  const where = model.level === "node" ? [el("p.hint", `${place(from)} → ${place(to)}`)]
+    : [el("p.hint", `${from.nodes} → ${to.nodes} nodes`)];
+  const there = model.between(at.source, at.destination), back = model.between(at.destination, at.source);
+  if (!there) {
+    return [head, ...where, el("p.state", at.source === at.destination && model.level === "node" ? "The node itself: its own address is never probed." : "Not probed.")];
   }
-  const heads = ["Probe", "p50", "p99", "Loss", "Host p99", "← p99"].map((text) => el("th", text));
-  heads.forEach((th) => { th.scope = "col"; });
-  heads[5].title = "p99 in the other direction";
-  const kinds = with_class(el("div", null, el("table", null, el("thead", null, el("tr", null, ...heads)), body)), "scroll");
-
-  const row = model.row(probe, source, destination);
-  const state = stateOf(row, source, destination);
-  const status = with_class(el("p", `${PROBES.find((p) => p.id === probe).label}: ${words(row, state)}`), "state");
-  status.dataset.state = state === "live" && loss(row) > 0 ? "lossy" : state;
-  if (!row || state === "waiting") return [head, where, kinds, status];
-  return [head, where, status, kinds, facts(row, now)];
-}
-
-function facts(row, now) {
-  const list = with_class(el("dl"), "facts");
-  const add = (term, text) => list.append(el("div", null, el("dt", term), el("dd", text)));
-  add("Min / mean / max", [row.rtt_min_ns, row.rtt_mean_ns, row.rtt_max_ns].map(delay).join(" / "));
-  add("p90 / p99.9", [row.rtt_p90_ns, row.rtt_p999_ns].map(delay).join(" / "));
-  add("Sent / received", `${row.sent} / ${row.received}`);
-  const fates = [["lost", row.lost], ["refused", row.refused], ["unreachable", row.unreachable], ["send errors", row.send_error],
-    ["late", row.late], ["duplicate", row.duplicate], ["skipped", row.skipped]].filter(([, count]) => count > 0);
-  add("Other fates", fates.length > 0 ? fates.map(([name, count]) => `${count} ${name}`).join(", ") : "none");
-  add("Measured by", `${clean(row.method)} to ${clean(row.dst_ip)}${row.dst_port ? `, port ${row.dst_port}` : ""}`);
-  add("Clocks (sent / received)", `${clean(row.timestamp_tx ?? "–")} / ${clean(row.timestamp_rx ?? "–")}`);
-  add("Covers", `${Math.round((row.window_end_ms - row.window_start_ms) / 1000)} s, until ${new Date(row.window_end_ms).toISOString().slice(11, 19)} UTC`);
-  add("Last record", `${Math.max(0, Math.round((now - row.last_seen_ms) / 1000))} s ago`);
-  return list;
+  const status = statusOf(there);
+  const state = el("p.state", `${known(PROBES, model.probe).label}: ${words(there, status)}`);
+  state.dataset.state = look(there, status);
+  if (status === "waiting") return [head, ...where, state];
+  const list = el("dl.facts");
+  const add = (term, forth, other) => list.append(el("div", [el("dt", term), el("dd", forth), el("dd.back", other)]));
+  const other = (value, format) => (back && back !== there && at.source !== at.destination ? format(value(back)) : "");
+  list.append(el("div.heads", [el("dt", "", { "aria-hidden": "true" }), el("dd", "→"), el("dd.back", at.source === at.destination ? "" : "←")]));
+  for (const [term, value, format] of [["p50", (c) => c.p50, delay], ["p99", (c) => c.p99, delay], ["p99.9", (c) => c.p999, delay],
+    ["Loss", loss, share], ["Host delay p99", (c) => c.host, delay], ["Answered", (c) => `${c.received} of ${c.sent}`, String]]) {
+    add(term, format(value(there)), other(value, format));
+  }
+  if (there.series > 1) add("Pairs", `${there.series}${there.stale > 0 ? `, ${there.stale} stale` : ""}`, back && at.source !== at.destination ? String(back.series) : "");
+  return [head, ...where, state, list];
 }
 
 // The colour scale and the marks outside it.
 export function legend(metric, palette) {
   const { steps, format } = metric;
-  const levels = palette.levels(metric);
-  const items = levels.map((colour, level) => {
+  const items = palette.levels(metric).map((colour, level) => {
     const text = level === steps.length ? `> ${bound(format(steps[level - 1]))}` : steps[level] === 0 ? "none" : `≤ ${bound(format(steps[level]))}`;
     return chip(colour, text, "level");
   });
-  const scale = with_class(el("div", null, ...items), "levels");
-  const marks = with_class(el("div", null, chip(palette.dead, "no answer", "mark", "✕"), chip(palette.stale, "stale", "mark", "╱╱"),
-    chip(palette.absent, "some loss", "mark", "◥"), chip(palette.self, "self", "mark", "╱"), chip(palette.absent, "not probed", "mark")), "marks");
-  marks.children[2].firstChild.style.color = css(palette.dead);
-  return [with_class(el("p", `${metric.name}, fixed scale`), "hint"), scale, marks];
+  const { marks } = palette;
+  const bitten = chip(marks.absent, "some loss", "mark", "◥");
+  bitten.firstChild.style.color = css(marks.dead);
+  return [
+    el("p.hint", `${metric.name}: fixed scale, the same for every cluster`),
+    el("div.levels", items),
+    el("div.marks", [chip(marks.dead, "no answer", "mark", "✕"), bitten, chip(marks.stale, "stale", "mark", "╱╱"), chip(marks.waiting, "no data yet", "mark", "…"),
+      chip(marks.self, "self", "mark", "╱"), chip(marks.absent, "not probed", "mark")]),
+  ];
 }
 
 function chip(colour, text, kind, sign = "") {
-  const swatch = with_class(el("i", sign), "swatch");
-  swatch.setAttribute("aria-hidden", "true");
+  const swatch = el("i.swatch", sign, { "aria-hidden": "true" });
   swatch.style.background = css(colour);
   swatch.style.color = inkOn(colour);
-  return with_class(el("span", null, swatch, el("span", text)), kind);
+  return el(`span.${kind}`, [swatch, el("span", text)]);
 }
 
-export function tiles(model, probe, metric, view_ms) {
-  const rows = model.rowsOf(probe).filter((row) => row.state !== "waiting");
+export function tiles(model, metric, sum, status) {
   const set = (id, value, sub, bad = false) => {
-    byId(id).textContent = value;
-    byId(`${id}-sub`).textContent = sub;
+    say(byId(id), value);
+    say(byId(`${id}-sub`), sub);
     byId(id).parentElement.classList.toggle("bad", bad);
   };
-  const label = PROBES.find((p) => p.id === probe).label;
-  set("tile-nodes", String(model.size), `${rows.length} ${label} pairs, last ${Math.round(view_ms / 1000)} s`);
-  const [worst] = ranked(rows, metric);
-  const dead = rows.filter((row) => stateOf(row) === "dead").length;
-  byId("tile-worst-name").textContent = `Worst ${metric.name}`;
-  set("tile-worst", worst ? (stateOf(worst) === "dead" ? "no answer" : metric.format(metric.value(worst))) : "–",
-    worst ? `${clean(worst.src_node)} → ${clean(worst.dst_node)}` : "no data yet", dead > 0);
-  const left = rows.reduce((sum, row) => sum + row.sent - row.send_error, 0);
-  const lossy = rows.filter((row) => loss(row) > 0).length;
-  const received = rows.reduce((sum, row) => sum + row.received, 0);
-  set("tile-loss", share(left > 0 ? (left - received) / left : null), lossy > 0 ? `▲ ${lossy} of ${rows.length} pairs` : `all ${rows.length} pairs answer`, lossy > 0);
-  if (rows.length === 0) byId("tile-loss-sub").textContent = "no data yet";
-  const stale = rows.filter((row) => row.stale).length;
-  set("tile-stale", String(stale), stale > 0 ? "▲ pairs without fresh records" : "pairs; every source reports", stale > 0);
-  if (rows.length === 0) byId("tile-stale-sub").textContent = "no data yet";
+  const label = known(PROBES, model.probe).label;
+  const pairs = model.level === "node" ? "pairs" : `${model.level} pairs`;
+  set("tile-nodes", String(status.levels.node), `${sum.shown} ${label} ${pairs} shown`);
+  const [worst] = sum.worst;
+  const cell = worst && model.cell(worst.k);
+  const dead = cell && statusOf(cell) === "dead";
+  say(byId("tile-worst-name"), `Worst ${metric.name}`);
+  set("tile-worst", !cell ? "–" : dead ? "no answer" : metric.format(metric.value(cell)),
+    cell ? `${nameOf(model.groups[cell.source])} → ${nameOf(model.groups[cell.destination])}` : "no data yet", Boolean(dead));
+  const left = sum.received + sum.failed;
+  set("tile-loss", share(left > 0 ? sum.failed / left : null),
+    sum.measured === 0 ? "no data yet" : sum.lossy > 0 ? `▲ in ${sum.lossy} of ${sum.measured} ${pairs}` : `all ${sum.measured} ${pairs} answer`, sum.lossy > 0);
+  set("tile-stale", String(sum.stale), sum.measured === 0 ? "no data yet" : sum.stale > 0 ? `▲ ${pairs} without fresh records` : "every source reports", sum.stale > 0);
 }
 
-export function worst(model, probe, metric, choose) {
-  return ranked(model.rowsOf(probe), metric).slice(0, WORST).map((row) => {
-    const pick = el("button", clean(row.src_node));
-    pick.type = "button";
-    pick.title = "Show this pair";
-    pick.addEventListener("click", () => choose(row));
-    const state = stateOf(row);
-    const status = with_class(el("td", { dead: "✕ no answer", stale: "╱╱ stale" }[state] ?? (loss(row) > 0 ? "◥ loss" : "ok")), "state");
-    status.dataset.state = state === "live" && loss(row) > 0 ? "lossy" : state;
-    const source = el("th", null, pick);
-    source.scope = "row";
-    return el("tr", null, source, with_class(el("td", clean(row.dst_node)), "name"),
-      ...[delay(row.rtt_p50_ns), delay(row.rtt_p99_ns), delay(row.rtt_p999_ns), share(loss(row)), delay(row.host_delay_p99_ns), String(row.sent)].map((text) => el("td", text)), status);
+const SIGNS = { dead: "✕ no answer", stale: "╱╱ stale", lossy: "◥ loss", idle: "no probe", unsent: "╲ not sent", live: "ok" };
+
+export function worst(model, metric, sum, choose) {
+  const rows = sum.worst.map(({ k }) => {
+    const cell = model.cell(k);
+    const pick = el("button", `${nameOf(model.groups[cell.source])} → ${nameOf(model.groups[cell.destination])}`, { type: "button", title: "Show it in the map" });
+    pick.addEventListener("click", () => choose(cell));
+    const status = look(cell, statusOf(cell));
+    const state = el("td.state", SIGNS[status]);
+    state.dataset.state = status;
+    return el("tr", [el("th", [pick], { scope: "row" }), el("td", metric.format(metric.value(cell))), el("td", share(loss(cell))), state]);
   });
+  return rows.length > 0 ? rows : [el("tr", [el("td", "no data yet", { colspan: "4" })])];
 }
-
-export function choices(parent, name, options, chosen, change) {
-  parent.replaceChildren(...options.map(({ id, label }) => {
-    const input = el("input");
-    Object.assign(input, { type: "radio", name, value: id, id: `${name}-${id}`, checked: id === chosen });
-    input.addEventListener("change", () => change(id));
-    const text = el("label", label);
-    text.htmlFor = input.id;
-    return el("span", null, input, text);
-  }));
-}
-
-export { METRICS, PROBES };

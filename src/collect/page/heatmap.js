@@ -1,239 +1,197 @@
-// The heat map on a canvas: layout, drawing, and which cell lies under a point. Up to 1,000 x 1,000 cells.
+// The heat map on a canvas: where cells lie, their colours, and which cell lies under a point.
+//
+// The canvas is as large as what is seen of the map and stays in place while its frame scrolls, so that 1,000 x 1,000
+// cells of any size cost no more than the pixels on the screen, and the names stay beside them. Where cells are smaller
+// than a pixel, a pixel shows the worst of its cells.
 
-import { css, inkOn } from "./scale.js";
-import { clean, stateOf } from "./model.js";
+import { SHADE } from "./scale.js";
+import { decorate, headings, labelsOf, outline, points } from "./marks.js";
 
-const FONT = "12px system-ui, sans-serif";
 const ZONE_GAP = 6;      // between zones, where cells are large enough to spare it
+const RACK_GAP = 2;
 const STRIP = 20;        // for the zones' names
-const LARGEST = 92;
+const LARGEST = 104;
 const DECORATED = 9;     // from this size on cells carry patterns and marks
 const LABELLED = 13;     // from this size on every row and column has its name
+const BRIGHT = 32;       // added to the shade of what is pointed out, so that it wins over what is not
 
 export class HeatMap {
-  constructor(canvas) {
-    this.canvas = canvas;
-    this.pen = canvas.getContext("2d");
-    this.model = null;
-    this.cursor = null;
+  constructor(canvas, frame, stage) {
+    Object.assign(this, { canvas, frame, stage, pen: canvas.getContext("2d"), model: null, cursor: null, labels: null });
   }
 
-  // Places the cells of `model` in `width` CSS pixels.
-  layout(model, width) {
+  // Places what `model` shows in a frame of this many CSS pixels; `zoom` 1 is what fits.
+  layout(model, width, height, zoom) {
+    if (this.model !== model) this.labels = labelsOf(this.pen, model);
     this.model = model;
-    const n = model.size;
-    this.pen.font = FONT;
-    const longest = Math.max(0, ...model.nodes.map((node) => this.pen.measureText(clean(node.name)).width));
-    const zoned = model.nodes.some((node) => node.zone !== "");
-    const breaks = model.nodes.filter((node, at) => at > 0 && node.zone !== model.nodes[at - 1].zone).length;
-    const room = (label) => Math.floor((width - label - (zoned ? STRIP : 0) - breaks * ZONE_GAP - 2) / n);
-    let label = Math.min(longest + 10, width < 500 ? 72 : 150);
-    if (room(label) < LABELLED) label = 4;
-    this.cell = Math.max(1, Math.min(LARGEST, room(label)));
-    this.label = label;
-    this.gap = this.cell >= 4 ? ZONE_GAP : 0;
-    this.strip = zoned ? STRIP : 0;
+    const [rows, columns] = [model.rows, model.columns];
+    const { banded, longest } = this.labels;
+    this.strip = banded ? STRIP : 0;
+    const size = (label, gaps) => {
+      const room = (space, list, head) => (space - head - this.strip - 2 - (gaps ? spare(model, list, this.labels) : 0)) / list.length;
+      const fits = Math.min(room(width, columns, label), room(height, rows, Math.min(label, 90)), LARGEST);
+      const cell = Math.min(fits * zoom, Math.max(fits, LARGEST));
+      return cell >= 4 ? Math.floor(cell) : Math.max(cell, 1 / 16);
+    };
+    this.label = Math.min(longest + 10, width < 500 ? 72 : 150);
+    this.cell = size(this.label, true);
+    if (this.cell < LABELLED) {
+      this.label = 4;
+      this.cell = size(4, false);
+      if (this.cell >= 4) this.cell = size(4, true);
+    }
+    this.named = this.label > 4;
     this.flat = this.cell >= longest + 6;
-    this.top = this.strip + (this.label > 4 ? (this.flat ? 20 : this.label) : 4);
     this.left = this.strip + this.label;
-    this.at = [];
-    let at = 0;
-    model.nodes.forEach((node, i) => {
-      if (i > 0 && node.zone !== model.nodes[i - 1].zone) at += this.gap;
-      this.at.push(at);
-      at += this.cell;
-    });
-    this.width = this.left + at + 2;
-    this.height = this.top + at + 2;
-    const ratio = window.devicePixelRatio || 1;
-    this.canvas.width = Math.round(this.width * ratio);
-    this.canvas.height = Math.round(this.height * ratio);
-    this.canvas.style.width = `${this.width}px`;
-    this.canvas.style.height = `${this.height}px`;
-    this.ratio = ratio;
+    this.top = this.strip + (this.named ? (this.flat ? 20 : this.label) : 4);
+    this.gap = this.cell >= 4 ? ZONE_GAP : 0;
+    this.rackGap = this.cell >= DECORATED ? RACK_GAP : 0;
+    [this.rowAt, this.columnAt] = [this.places(rows), this.places(columns)];
+    this.width = Math.ceil(this.left + this.columnAt[columns.length] + 2);
+    this.height = Math.ceil(this.top + this.rowAt[rows.length] + 2);
+    this.stage.style.width = `${this.width}px`;
+    this.stage.style.height = `${this.height}px`;
+    this.frame.style.height = `${Math.min(this.height, Math.ceil(height)) + 2}px`;
+    this.ratio = window.devicePixelRatio || 1;
+    this.seen = [Math.min(this.width, width), Math.min(this.height, Math.ceil(height))];
+    const [w, h] = this.seen.map((v) => Math.round(v * this.ratio));
+    if (this.canvas.width !== w || this.canvas.height !== h) Object.assign(this.canvas, { width: w, height: h });
+    this.canvas.style.width = `${this.seen[0]}px`;
+    this.canvas.style.height = `${this.seen[1]}px`;
   }
 
-  draw(probe, metric, palette) {
-    const { pen, model } = this;
-    if (!model || model.size === 0) return;
+  // Where each of `list` begins, and where the last ends.
+  places(list) {
+    const at = new Float64Array(list.length + 1);
+    const { bands, racks } = this.labels;
+    for (let i = 1; i <= list.length; i++) {
+      at[i] = at[i - 1] + this.cell;
+      if (i === list.length) break;
+      if (bands[list[i]] !== bands[list[i - 1]]) at[i] += this.gap;
+      else if (racks[list[i]] !== racks[list[i - 1]]) at[i] += this.rackGap;
+    }
+    return at;
+  }
+
+  // `pointed`: { rows, columns, both } of what is pointed out, or null.
+  draw(metric, palette, pointed) {
+    if (!this.model) return;
+    this.metric = metric;
+    this.palette = palette;
+    this.pointed = pointed;
+    this.scroll = [this.frame.scrollLeft, this.frame.scrollTop];
+    const { pen } = this;
     pen.setTransform(1, 0, 0, 1, 0, 0);
     pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
-    this.fill(probe, metric, palette);
+    this.fill();
     pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
-    if (this.cell >= DECORATED) this.decorate(probe, metric, palette);
-    this.names(palette);
-    this.mark(palette);
+    pen.save();
+    pen.beginPath();
+    pen.rect(this.left - 2, this.top - 2, this.seen[0], this.seen[1]);
+    pen.clip();
+    if (this.cell >= DECORATED) decorate(this);
+    outline(this);
+    pen.restore();
+    headings(this);
+    points(this);
   }
 
   // Every cell's colour in one image: the cost of a million fillRect calls is what would make a large map slow.
-  fill(probe, metric, palette) {
-    const { width, height } = this.canvas;
+  fill() {
+    const { model, metric, palette, pointed, ratio } = this;
+    const [left, top] = [Math.round(this.left * ratio), Math.round(this.top * ratio)];
+    const [width, height] = [this.canvas.width - left, this.canvas.height - top];
+    if (width <= 0 || height <= 0) return;
+    const seen = new Uint8Array(width * height);
+    const { shades } = model.of(metric);
+    const slim = this.cell >= 4 ? 1 : 0;
+    const edges = (at, scroll, limit) => (i) => {
+      const from = Math.round((at[i] - scroll) * ratio), to = Math.round((at[i] + this.cell - slim - scroll) * ratio);
+      return [Math.max(from, 0), Math.min(Math.max(to, from + 1), limit)];
+    };
+    const across = edges(this.columnAt, this.scroll[0], width), down = edges(this.rowAt, this.scroll[1], height);
+    const paint = (column, from, to, shade) => {
+      const [start, end] = across(column);
+      for (let y = from; y < to; y++) {
+        for (let at = y * width + start; at < y * width + end; at++) if (seen[at] < shade) seen[at] = shade;
+      }
+    };
+    for (const row of this.visible(1)) {
+      const source = model.rows[row];
+      const [from, to] = down(row);
+      const bright = !pointed || (!pointed.both && pointed.rows[source]);
+      if (model.level === "node" && model.columnOf[source] >= 0) paint(model.columnOf[source], from, to, SHADE.self + BRIGHT);
+      for (let k = model.first[source]; k < model.first[source + 1]; k++) {
+        const destination = model.cells.destination[k], column = model.columnOf[destination];
+        if (column < 0) continue;
+        const lit = bright || (pointed.columns[destination] && (!pointed.both || pointed.rows[source]));
+        paint(column, from, to, shades[k] + (lit ? BRIGHT : 0));
+      }
+    }
+    const [lit, dim] = palette.shades(metric).map((shades) => shades.map(([r, g, b]) => (255 << 24) | (b << 16) | (g << 8) | r));
+    const words = new Uint32Array(2 * BRIGHT);
+    words.set(dim);
+    words.set(lit, BRIGHT);
     const image = this.pen.createImageData(width, height);
     const pixels = new Uint32Array(image.data.buffer);
-    const spare = this.cell >= 4 ? 1 : 0;
-    const edge = this.at.map((at) => [at, at + this.cell - spare]);
-    const px = (v) => Math.round(v * this.ratio);
-    for (let r = 0; r < this.model.size; r++) {
-      for (let c = 0; c < this.model.size; c++) {
-        const [red, green, blue] = this.colour(probe, metric, palette, r, c);
-        const word = (255 << 24) | (blue << 16) | (green << 8) | red;
-        const from = px(this.left + edge[c][0]), to = px(this.left + edge[c][1]);
-        for (let y = px(this.top + edge[r][0]); y < px(this.top + edge[r][1]); y++) pixels.fill(word, y * width + from, y * width + to);
-      }
-    }
-    this.pen.putImageData(image, 0, 0);
+    // What no cell covers stays transparent.
+    for (let at = 0; at < seen.length; at++) if (seen[at] !== 0) pixels[at] = words[seen[at]];
+    this.pen.putImageData(image, left, top);
   }
 
-  colour(probe, metric, palette, r, c) {
-    const row = this.model.row(probe, r, c);
-    const state = stateOf(row, r, c);
-    if (state !== "live") return palette[state];
-    const value = metric.value(row);
-    return value === null ? palette.absent : palette.level(metric, value);
+  // The rows (axis 1) or columns (axis 0) of which something is seen.
+  *visible(axis) {
+    const at = axis ? this.rowAt : this.columnAt;
+    const end = this.scroll[axis] + this.seen[axis] - (axis ? this.top : this.left);
+    for (let i = before(at, this.scroll[axis] - this.cell); i < at.length - 1 && at[i] < end; i++) yield i;
   }
 
-  // Patterns, so that no state is told by colour alone, and the numbers where they fit.
-  decorate(probe, metric, palette) {
-    const { pen } = this;
-    const size = this.cell - 1;
-    for (let r = 0; r < this.model.size; r++) {
-      for (let c = 0; c < this.model.size; c++) {
-        const row = this.model.row(probe, r, c);
-        const state = stateOf(row, r, c);
-        const x = this.left + this.at[c], y = this.top + this.at[r];
-        const ink = inkOn(this.colour(probe, metric, palette, r, c));
-        pen.save();
-        pen.beginPath();
-        pen.rect(x, y, size, size);
-        pen.clip();
-        if (state === "self" || state === "absent" || state === "waiting") {
-          pen.strokeStyle = palette.line;
-          pen.strokeRect(x + 0.5, y + 0.5, size - 1, size - 1);
-          if (state === "self") stroke(pen, [[x, y + size, x + size, y]]);
-          if (state === "waiting") this.text("…", x, y, palette.faint);
-        } else {
-          pen.strokeStyle = ink;
-          if (state === "dead") {
-            pen.lineWidth = Math.max(1.5, size / 18);
-            const inset = size * 0.32;
-            stroke(pen, [[x + inset, y + inset, x + size - inset, y + size - inset], [x + size - inset, y + inset, x + inset, y + size - inset]]);
-          } else if (state === "stale") {
-            pen.globalAlpha = 0.35;
-            for (let d = -size; d < size; d += 6) stroke(pen, [[x + d, y + size, x + d + size, y]]);
-            pen.globalAlpha = 1;
-          } else if (row.received < row.sent) {
-            // A bitten corner: some probes were lost, whatever metric is shown.
-            const bite = Math.max(5, size / 5);
-            pen.fillStyle = css(palette.dead);
-            triangle(pen, x + size, y, bite + 1.5);
-            pen.strokeStyle = palette.surface;
-            stroke(pen, [[x + size - bite - 1.5, y, x + size, y + bite + 1.5]]);
-          }
-          if (this.cell >= 46 && state !== "dead") this.text(metric.format(metric.value(row)), x, y, ink, state === "stale" ? css(palette.stale) : null);
-        }
-        pen.restore();
-      }
-    }
-  }
-
-  text(text, x, y, ink, behind = null) {
-    const { pen } = this;
-    pen.font = this.cell >= 58 ? "12px system-ui, sans-serif" : "10.5px system-ui, sans-serif";
-    pen.textAlign = "center";
-    pen.textBaseline = "middle";
-    const [cx, cy] = [x + (this.cell - 1) / 2, y + (this.cell - 1) / 2];
-    if (behind) {
-      const wide = pen.measureText(text).width + 8;
-      pen.fillStyle = behind;
-      pen.fillRect(cx - wide / 2, cy - 9, wide, 18);
-    }
-    pen.fillStyle = ink;
-    pen.fillText(text, cx, cy);
-  }
-
-  names(palette) {
-    const { pen, model } = this;
-    pen.font = FONT;
-    pen.fillStyle = palette.ink;
-    pen.textBaseline = "middle";
-    if (this.label > 4) {
-      model.nodes.forEach((node, i) => {
-        const middle = this.at[i] + (this.cell - 1) / 2;
-        const name = this.fit(clean(node.name), this.flat ? this.cell : this.label - 8);
-        pen.textAlign = "right";
-        pen.fillText(this.fit(clean(node.name), this.label - 8), this.left - 6, this.top + middle);
-        pen.save();
-        pen.translate(this.left + middle, this.top - 6);
-        if (!this.flat) pen.rotate(-Math.PI / 2);
-        pen.textAlign = this.flat ? "center" : "left";
-        pen.fillText(name, 0, this.flat ? -4 : 0);
-        pen.restore();
-      });
-    }
-    if (this.strip === 0) return;
-    pen.strokeStyle = palette.line;
-    pen.fillStyle = palette.faint;
-    for (let from = 0, to; from < model.size; from = to) {
-      for (to = from + 1; to < model.size && model.nodes[to].zone === model.nodes[from].zone; to++);
-      const [start, end] = [this.at[from], this.at[to - 1] + this.cell - 1];
-      const zone = this.fit(clean(model.nodes[from].zone || "no zone"), end - start - 4);
-      pen.textAlign = "center";
-      pen.fillText(zone, this.left + (start + end) / 2, 8);
-      pen.save();
-      pen.translate(8, this.top + (start + end) / 2);
-      pen.rotate(-Math.PI / 2);
-      pen.fillText(zone, 0, 0);
-      pen.restore();
-      stroke(pen, [[this.left + start, 17.5, this.left + end, 17.5], [17.5, this.top + start, 17.5, this.top + end]]);
-    }
-  }
-
-  // `text` cut to `width` pixels.
-  fit(text, width) {
-    const { pen } = this;
-    if (pen.measureText(text).width <= width) return text;
-    const letters = [...text].slice(0, 64);
-    while (letters.length > 0 && pen.measureText(letters.join("") + "…").width > width) letters.pop();
-    return letters.length > 0 ? letters.join("") + "…" : "";
-  }
-
-  mark(palette) {
-    if (!this.cursor) return;
-    const [x, y, size] = this.box(this.cursor);
-    for (const [colour, width] of [[palette.surface, 5], [palette.ink, 2.5]]) {
-      this.pen.strokeStyle = colour;
-      this.pen.lineWidth = width;
-      this.pen.strokeRect(x - 1, y - 1, size + 1, size + 1);
-    }
-    this.pen.lineWidth = 1;
-  }
-
-  // Left, top and size of a cell in CSS pixels from the canvas' corner.
+  // Left and top of a cell (of groups) in CSS pixels from the canvas' corner; null where it isn't shown.
   box({ source, destination }) {
-    return [this.left + this.at[destination], this.top + this.at[source], this.cell];
+    const [row, column] = [this.model.rowOf[source], this.model.columnOf[destination]];
+    if (row < 0 || column < 0) return null;
+    return [this.left + this.columnAt[column] - this.scroll[0], this.top + this.rowAt[row] - this.scroll[1]];
   }
 
   // The cell at a point in CSS pixels from the canvas' corner; null between and beside cells.
   hit(x, y) {
-    const find = (v) => this.at.findIndex((at) => v >= at && v < at + this.cell);
-    const [source, destination] = [find(y - this.top), find(x - this.left)];
-    return source >= 0 && destination >= 0 ? { source, destination } : null;
+    if (!this.model || x < this.left || y < this.top) return null;
+    const find = (at, v) => {
+      const i = before(at, v);
+      return i < at.length - 1 && v < at[i] + this.cell ? i : -1;
+    };
+    const [row, column] = [find(this.rowAt, y - this.top + this.scroll[1]), find(this.columnAt, x - this.left + this.scroll[0])];
+    return row < 0 || column < 0 ? null : { source: this.model.rows[row], destination: this.model.columns[column] };
+  }
+
+  // Scrolls so that a cell is seen, in the middle where it was not.
+  reveal(cell) {
+    const [row, column] = [this.model.rowOf[cell.source], this.model.columnOf[cell.destination]];
+    if (row < 0 || column < 0) return;
+    const into = (axis, at, head) => {
+      const room = this.seen[axis] - head;
+      const name = axis ? "scrollTop" : "scrollLeft";
+      if (at < this.frame[name] || at + this.cell > this.frame[name] + room) this.frame[name] = at - room / 2;
+    };
+    into(0, this.columnAt[column], this.left);
+    into(1, this.rowAt[row], this.top);
   }
 }
 
-function stroke(pen, lines) {
-  pen.beginPath();
-  for (const [x1, y1, x2, y2] of lines) {
-    pen.moveTo(x1, y1);
-    pen.lineTo(x2, y2);
-  }
-  pen.stroke();
+// What the gaps between zones take.
+function spare(model, list, { bands, racks }) {
+  let room = 0;
+  for (let i = 1; i < list.length; i++) room += bands[list[i]] !== bands[list[i - 1]] ? ZONE_GAP : racks[list[i]] !== racks[list[i - 1]] ? RACK_GAP : 0;
+  return room;
 }
 
-function triangle(pen, x, y, size) {
-  pen.beginPath();
-  pen.moveTo(x - size, y);
-  pen.lineTo(x, y);
-  pen.lineTo(x, y + size);
-  pen.fill();
+// The last place that begins at or before `v`; 0 where none does.
+function before(at, v) {
+  let low = 0, high = at.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (at[middle] <= v) low = middle;
+    else high = middle - 1;
+  }
+  return low;
 }

@@ -1,82 +1,154 @@
-// The matrix as the page sees it: nodes in order, and for every probe the row of a (source, destination).
+// The matrix as the page sees it: groups (nodes, racks, zones or regions) in order, cells by source and destination.
 
-import { METRICS, PROBES, delay, loss, share } from "./scale.js";
-
-// Names come from the network. They are only ever put in as text; what would reorder or hide text is shown as U+FFFD.
-export const clean = (name) => String(name).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "\ufffd");
+import { PROBES, SHADE, delay, known, loss, share, stepOf } from "./scale.js";
+import { clean } from "./dom.js";
 
 const order = new Intl.Collator("en", { numeric: true });
 
+// "region", "region/zone", "region/zone/rack" of a group, as filters name them.
+export const placeOf = (group, depth) => [group.region, group.zone, group.rack].slice(0, depth).map(encodeURIComponent).join("/");
+
+export const within = (group, place) => place === null || placeOf(group, place.split("/").length) === place;
+
 export class Model {
-  constructor(rows) {
-    const nodes = new Map();
-    for (const row of rows) {
-      nodes.set(row.src_node, { name: row.src_node, zone: row.src_zone, rack: row.src_rack });
-      // What a source says of itself beats what others say of it.
-      if (!nodes.has(row.dst_node)) nodes.set(row.dst_node, { name: row.dst_node, zone: row.dst_zone, rack: row.dst_rack });
+  constructor({ groups, cells, level, probe, now_ms }) {
+    Object.assign(this, { groups, cells, level, probe, now_ms });
+    this.count = cells.source.length;
+    this.index = new Map(groups.map((group, at) => [group.name, at]));
+    // Cells ascend by (source, destination): a source's are those from first[source] to first[source + 1].
+    this.first = new Uint32Array(groups.length + 1);
+    for (const source of cells.source) this.first[source + 1] += 1;
+    for (let at = 0; at < groups.length; at++) this.first[at + 1] += this.first[at];
+    this.sorted = groups.map((_, at) => at).sort((a, b) => compare(groups[a], groups[b]));
+    this.memo = new Map();
+  }
+
+  // Which groups are rows and which are columns.
+  show(from, to) {
+    this.rows = this.sorted.filter((at) => within(this.groups[at], from));
+    this.columns = this.sorted.filter((at) => within(this.groups[at], to));
+    this.rowOf = places(this.rows, this.groups.length);
+    this.columnOf = places(this.columns, this.groups.length);
+  }
+
+  // The number of a cell; -1 where nobody measures.
+  find(source, destination) {
+    const { destination: to } = this.cells;
+    let low = this.first[source], high = this.first[source + 1];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (to[middle] < destination) low = middle + 1;
+      else high = middle;
     }
-    this.rows = rows;
-    this.nodes = [...nodes.values()].sort(
-      (a, b) => order.compare(a.zone, b.zone) || order.compare(a.rack, b.rack) || order.compare(a.name, b.name) || (a.name < b.name ? -1 : 1),
-    );
-    this.index = new Map(this.nodes.map((node, at) => [node.name, at]));
-    this.cells = new Map(PROBES.map(({ id }) => [id, new Map()]));
-    for (const row of rows) this.cells.get(row.probe)?.set(this.index.get(row.src_node) * this.nodes.length + this.index.get(row.dst_node), row);
+    return low < this.first[source + 1] && to[low] === destination ? low : -1;
   }
 
-  get size() {
-    return this.nodes.length;
+  cell(k) {
+    if (k < 0) return null;
+    const { cells } = this;
+    return {
+      source: cells.source[k], destination: cells.destination[k], state: cells.state[k],
+      sent: cells.sent[k], received: cells.received[k], failed: cells.failed[k],
+      p50: cells.p50_ns[k], p99: cells.p99_ns[k], p999: cells.p999_ns[k], host: cells.host_delay_p99_ns[k],
+      series: cells.series?.[k] ?? 1, stale: cells.stale?.[k] ?? (cells.state[k] === 2 ? 1 : 0),
+    };
   }
 
-  row(probe, source, destination) {
-    return this.cells.get(probe)?.get(source * this.nodes.length + destination);
+  between(source, destination) {
+    return this.cell(this.find(source, destination));
   }
 
-  has(probe) {
-    return (this.cells.get(probe)?.size ?? 0) > 0;
+  // Every cell's value of a metric (NaN for none) and its shade.
+  of(metric) {
+    if (!this.memo.has(metric.id)) {
+      const values = new Float64Array(this.count), shades = new Uint8Array(this.count);
+      for (let k = 0; k < this.count; k++) {
+        const cell = this.cell(k);
+        const value = metric.value(cell);
+        const status = statusOf(cell);
+        values[k] = value ?? NaN;
+        shades[k] = status !== "live" ? SHADE[status] : value === null ? SHADE.idle : SHADE.level + stepOf(metric, value);
+      }
+      this.memo.set(metric.id, { values, shades });
+    }
+    return this.memo.get(metric.id);
   }
 
-  rowsOf(probe) {
-    return [...(this.cells.get(probe)?.values() ?? [])];
+  // Numbers of every cell that is shown and `chosen`, and the `most` worst of them.
+  sum(metric, chosen, most) {
+    const { values, shades } = this.of(metric);
+    const sum = { shown: 0, received: 0, failed: 0, lossy: 0, dead: 0, stale: 0, waiting: 0, measured: 0, worst: [] };
+    const rank = (k) => (shades[k] === SHADE.dead ? 2e12 : shades[k] === SHADE.stale ? 1e12 : 0) + (values[k] || 0);
+    for (const source of this.rows) {
+      for (let k = this.first[source]; k < this.first[source + 1]; k++) {
+        const destination = this.cells.destination[k];
+        if (this.columnOf[destination] < 0 || (chosen && !chosen(source, destination))) continue;
+        sum.shown += 1;
+        if (shades[k] === SHADE.waiting) {
+          sum.waiting += 1;
+          continue;
+        }
+        sum.measured += 1;
+        sum.received += this.cells.received[k];
+        sum.failed += this.cells.failed[k];
+        sum.lossy += this.cells.failed[k] > 0;
+        sum.dead += shades[k] === SHADE.dead;
+        sum.stale += shades[k] === SHADE.stale;
+        const place = rank(k);
+        let at = sum.worst.length;
+        while (at > 0 && sum.worst[at - 1].place < place) at -= 1;
+        if (at < most) {
+          sum.worst.splice(at, 0, { k, place });
+          sum.worst.length = Math.min(sum.worst.length, most);
+        }
+      }
+    }
+    return sum;
   }
 }
 
-// What a cell shows beyond its number: "self", "absent", "waiting", "stale", "dead" or "live".
-export function stateOf(row, source, destination) {
-  if (!row) return source === destination ? "self" : "absent";
-  if (row.state === "waiting") return "waiting";
-  if (row.stale) return "stale";
-  return row.sent > 0 && row.received === 0 ? "dead" : "live";
+function compare(a, b) {
+  return order.compare(a.region, b.region) || order.compare(a.zone, b.zone) || order.compare(a.rack, b.rack)
+    || order.compare(a.name, b.name) || (a.name < b.name ? -1 : 1);
 }
 
-export function words(row, state) {
-  switch (state) {
-    case "self": return "the node itself, not probed";
-    case "absent": return "not probed";
+function places(list, size) {
+  const places = new Int32Array(size).fill(-1);
+  list.forEach((group, at) => { places[group] = at; });
+  return places;
+}
+
+// What a cell shows beyond its number.
+export function statusOf(cell) {
+  if (cell.state === 0) return "waiting";
+  if (cell.state === 2) return "stale";
+  if (cell.sent === 0) return "idle";
+  if (cell.received + cell.failed === 0) return "unsent";
+  return cell.received === 0 ? "dead" : "live";
+}
+
+export const nameOf = (group) => (group.name === "" ? "no label" : clean(group.name));
+
+export function words(cell, status) {
+  switch (status) {
     case "waiting": return "no data yet";
-    case "stale": return "stale: no record for several windows, the last numbers known";
-    case "dead": return row.sent === row.send_error ? "nothing could be sent" : "no answer to any probe";
-    default: return loss(row) > 0 ? "answers, with loss" : "answers";
+    case "stale": return "stale: no record for several windows";
+    case "idle": return "no probe in this span";
+    case "unsent": return "nothing could be sent";
+    case "dead": return "no answer to any probe";
+    default: return cell.failed > 0 ? "answers, with loss" : "answers";
   }
 }
 
-// The pair's numbers in one sentence, for those who hear the page.
-export function sentence(model, probe, source, destination) {
-  const [from, to] = [model.nodes[source], model.nodes[destination]];
-  const row = model.row(probe, source, destination);
-  const state = stateOf(row, source, destination);
-  const where = `${clean(from.name)} to ${clean(to.name)}, ${PROBES.find((p) => p.id === probe).label}: ${words(row, state)}`;
-  if (!row || state === "waiting") return `${where}.`;
-  return `${where}. p50 ${delay(row.rtt_p50_ns)}, p99 ${delay(row.rtt_p99_ns)}, p99.9 ${delay(row.rtt_p999_ns)}, ` +
-    `loss ${share(loss(row))}, host delay p99 ${delay(row.host_delay_p99_ns)}, ${row.received} of ${row.sent} probes answered.`;
+// The cell's numbers in one sentence: the tip, and what is said to those who hear the page.
+export function sentence(model, source, destination) {
+  const [from, to] = [model.groups[source], model.groups[destination]];
+  const cell = model.between(source, destination);
+  const where = `${nameOf(from)} to ${nameOf(to)}, ${known(PROBES, model.probe).label}`;
+  if (!cell) return `${where}: ${source === destination && model.level === "node" ? "the node itself, not probed" : "not probed"}.`;
+  const status = statusOf(cell);
+  const many = cell.series > 1 ? ` ${cell.series} pairs${cell.stale > 0 && status !== "stale" ? `, ${cell.stale} of them stale` : ""}.` : "";
+  if (status === "waiting" || cell.sent === 0) return `${where}: ${words(cell, status)}.${many}`;
+  return `${where}: ${words(cell, status)}. p50 ${delay(cell.p50)}, p99 ${delay(cell.p99)}, p99.9 ${delay(cell.p999)}, ` +
+    `loss ${share(loss(cell))}, host delay p99 ${delay(cell.host)}, ${cell.received} of ${cell.sent} probes answered.${many}`;
 }
-
-// Worst first: what answers nothing, what is silent, then by the metric.
-export function ranked(rows, metric) {
-  const weight = (row) => ({ dead: 2, stale: 1 })[stateOf(row)] ?? 0;
-  return rows
-    .filter((row) => row.state !== "waiting")
-    .sort((a, b) => weight(b) - weight(a) || (metric.value(b) ?? -1) - (metric.value(a) ?? -1) || (loss(b) ?? 0) - (loss(a) ?? 0));
-}
-
-export const metricOf = (id) => METRICS.find((metric) => metric.id === id);

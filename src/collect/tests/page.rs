@@ -7,46 +7,14 @@ mod support;
 
 use std::sync::Arc;
 
+use dt_collect::http::Site;
 use dt_collect::{Matrix, MatrixConfig};
 use dt_probe::ProbeKind;
 use serde_json::json;
-use support::browser::Browser;
+use support::eyes::{DOWN, RIGHT, no_complaint, open, picture, point_at, rows};
+use support::hour::{findings, hour};
 use support::mesh::{HOSTILE, NODES, mesh, now_ms, pair, summary};
 use support::server::Server;
-
-const RIGHT: (&str, u32) = ("ArrowRight", 39);
-const DOWN: (&str, u32) = ("ArrowDown", 40);
-
-fn open(server: &Server, hash: &str, width: u32, dark: bool) -> Browser {
-    let mut browser = Browser::open(&format!("http://{}/{hash}", server.address), width, 900, dark);
-    browser.wait("document.getElementById('link').dataset.link === 'live'");
-    browser
-}
-
-/// Where the cell of two nodes (by index) lies: both zones' strips and the gap between zones are found by asking the
-/// page which cell a point belongs to, as a person with a pointer does.
-fn point_at(browser: &mut Browser, source: &str, destination: &str) {
-    let frame = browser.eval(
-        "(() => { const c = document.getElementById('map'); c.scrollIntoView({block: 'center'}); \
-         const b = c.getBoundingClientRect(); return [b.x, b.y, b.width, b.height]; })()",
-    );
-    let [x, y, width, height] = [0, 1, 2, 3].map(|i| frame[i].as_f64().unwrap());
-    let wanted = format!("{source} to {destination},");
-    for down in 1..16 {
-        for right in 1..16 {
-            browser.mouse(
-                "mouseMoved",
-                x + width * f64::from(right) / 16.0,
-                y + height * f64::from(down) / 16.0,
-            );
-            let tip = browser.eval("document.getElementById('tip').textContent");
-            if tip.as_str().unwrap().starts_with(&wanted) {
-                return;
-            }
-        }
-    }
-    panic!("no point of the map belongs to {source} -> {destination}");
-}
 
 #[test]
 fn pointer_keys_and_selectors_show_a_pairs_numbers() {
@@ -55,7 +23,7 @@ fn pointer_keys_and_selectors_show_a_pairs_numbers() {
 
     // ICMP has no data, so the first kind that has is shown, and the note says why.
     assert!(browser.text("#notes").contains("No ICMP: this user may not"));
-    assert!(browser.text("#map-title").contains("TCP p99 delay"));
+    assert!(browser.text("#map-title").contains("TCP p99 delay, node × node"));
     assert_eq!(
         browser.eval("document.querySelector('[name=probe]:checked').value"),
         json!("tcp")
@@ -86,9 +54,11 @@ fn pointer_keys_and_selectors_show_a_pairs_numbers() {
     let told = browser.text("#live");
     assert!(told.starts_with("node-2 to node-6, TCP: answers, with loss."), "{told}");
     assert!(told.contains("loss 10 %") && told.contains("45 of 50"), "{told}");
-    assert!(browser.text("#pair").contains("5 lost"));
-    let hash = browser.eval("location.hash");
-    assert_eq!(hash, json!("#metric=p99&probe=tcp&src=node-2&dst=node-6"));
+    assert!(browser.text("#pair").contains("45 of 50"));
+    assert_eq!(
+        browser.eval("location.hash"),
+        json!("#level=node&probe=tcp&metric=p99&view=1m&src=node-2&dst=node-6")
+    );
 
     // Another metric and another kind repaint the map.
     let before = browser.eval("document.getElementById('map').toDataURL()");
@@ -102,12 +72,11 @@ fn pointer_keys_and_selectors_show_a_pairs_numbers() {
     let loss = browser.eval("document.getElementById('map').toDataURL()");
     assert_ne!(before, loss);
     browser.click("#probe-grpc");
-    assert!(browser.text("#map-title").contains("gRPC loss"));
+    browser.wait("document.getElementById('map-title').innerText.includes('gRPC loss')");
     assert_ne!(loss, browser.eval("document.getElementById('map').toDataURL()"));
     browser.click("#probe-icmp");
-    assert!(browser.text("#empty").contains("No ICMP data"));
-
-    assert_eq!(browser.complaints, Vec::<String>::new());
+    browser.wait("document.getElementById('empty').innerText.includes('No ICMP data')");
+    no_complaint(&browser);
 }
 
 #[test]
@@ -115,12 +84,10 @@ fn every_state_has_words_and_the_worst_come_first() {
     let server = Server::start(mesh());
     let mut browser = open(&server, "#metric=p99&probe=tcp&src=node-6&dst=node-1", 1280, false);
     assert!(browser.text("#pair").contains("stale"), "{}", browser.text("#pair"));
-    let worst = browser.eval(
-        "[...document.querySelectorAll('#worst tr')].map(r => [r.cells[0].innerText, r.cells[1].innerText, r.cells[8].innerText])",
-    );
-    assert_eq!(worst[0], json!(["node-1", "node-5", "✕ no answer"]));
-    assert_eq!(worst[1], json!(["node-6", "node-1", "╱╱ stale"]));
-    assert_eq!(worst[2], json!(["node-3", "node-4", "ok"]));
+    let worst = rows(&mut browser, "#worst");
+    assert_eq!(worst[0], ["node-1 → node-5", "–", "100 %", "✕ no answer"]);
+    assert_eq!(worst[1], ["node-6 → node-1", "438 µs", "0 %", "╱╱ stale"]);
+    assert_eq!(worst[2], ["node-3 → node-4", "14.5 ms", "0 %", "ok"]);
     assert_eq!(browser.text("#tile-worst"), "no answer");
     assert_eq!(browser.text("#tile-stale"), "1");
 
@@ -138,13 +105,17 @@ fn every_state_has_words_and_the_worst_come_first() {
     // A row of the table leads to its cell.
     browser.click("#worst tr:nth-child(3) button");
     assert!(browser.text("#pair").contains("node-3"));
-    assert_eq!(browser.complaints, Vec::<String>::new());
+    no_complaint(&browser);
 }
 
 #[test]
 fn new_records_appear_without_reloading_and_hostile_names_stay_text() {
     let matrix = Arc::new(Matrix::new(MatrixConfig::default()));
-    let server = Server::start(Arc::clone(&matrix));
+    let server = Server::of(Site::new(Arc::clone(&matrix)).findings(|| {
+        serde_json::to_vec(&json!({"now_ms": now_ms(), "pattern": "unknown", "findings": [{
+            "kind": HOSTILE, "subject": {"nodes": [HOSTILE]}, "summary": format!("{HOSTILE} is down"), "evidence": [HOSTILE],
+            "confidence": 0.5, "since_ms": now_ms(), "pattern": null, "pairs": 1}]}))
+    }));
     let mut browser = open(&server, "", 390, false);
     assert!(browser.text("#empty").contains("No data yet"));
 
@@ -157,30 +128,107 @@ fn new_records_appear_without_reloading_and_hostile_names_stay_text() {
     matrix.set_notes(vec!["<b>not bold</b>".into()]);
     browser.wait("document.querySelectorAll('#worst tr button').length === 2");
     browser.click("#worst tr:nth-child(1) button");
-    assert!(
-        browser
-            .text("#worst")
-            .contains("<img src=x onerror=alert(1)>\u{fffd}\"'&amp;")
-    );
+    browser.click(".finding .sentence");
+    browser.click(".finding summary");
+    for place in ["#worst", "#pair", "#findings", "#live", "#from"] {
+        let shown = browser.eval(&format!("document.querySelector('{place}').textContent"));
+        let shown = shown.as_str().unwrap();
+        assert!(
+            shown.contains("<img src=x onerror=alert(1)>\u{fffd}\"'&amp;") || shown.contains("</script><b>z"),
+            "{place}: {shown}"
+        );
+    }
+    browser.click("#open");
+    browser.wait("document.querySelectorAll('.direction').length === 2");
+    assert!(browser.text("#pair-view-title").contains("<img src=x"));
     assert!(browser.text("#notes").contains("<b>not bold</b>"));
     assert_eq!(
-        browser.eval("document.querySelectorAll('main img, main b:not(.node), main script').length"),
+        browser.eval("document.querySelectorAll('main img, main b:not(.ends b), main script').length"),
         json!(0)
     );
-    assert_eq!(browser.complaints, Vec::<String>::new());
+    no_complaint(&browser);
+}
+
+#[test]
+fn levels_filters_and_search_show_a_part() {
+    let server = Server::start(hour());
+    let mut browser = open(&server, "", 1280, false);
+    assert_eq!(browser.text("#tile-nodes-sub"), "132 ICMP pairs shown");
+
+    browser.click("#level-zone");
+    browser.wait("document.getElementById('map-title').innerText.includes('zone × zone')");
+    assert_eq!(browser.text("#tile-nodes-sub"), "9 ICMP zone pairs shown");
+    // A click goes one step closer: from two zones to their racks, from two racks to their nodes.
+    for (from, to, level, shown) in [
+        ("zone-a", "zone-c", "rack × rack", "4 ICMP rack pairs shown"),
+        ("zone-a/rack-1", "zone-c/rack-5", "node × node", "4 ICMP pairs shown"),
+    ] {
+        let at = point_at(&mut browser, from, to);
+        for kind in ["mousePressed", "mouseReleased"] {
+            browser.mouse(kind, at.0, at.1);
+        }
+        browser.wait(&format!(
+            "document.getElementById('map-title').innerText.includes('{level}')"
+        ));
+        assert_eq!(browser.text("#tile-nodes-sub"), shown);
+    }
+    assert_eq!(
+        browser.eval("[...document.querySelectorAll('#from, #to')].map(select => select.selectedOptions[0].innerText)"),
+        json!(["zone-a / rack-1", "zone-c / rack-5"])
+    );
+    // Back is back.
+    browser.eval("history.back()");
+    browser.wait("document.getElementById('tile-nodes-sub').innerText === '4 ICMP rack pairs shown'");
+    browser.eval("history.forward()");
+    browser.wait("document.getElementById('tile-nodes-sub').innerText === '4 ICMP pairs shown'");
+
+    for select in ["from", "to"] {
+        browser.eval(&format!(
+            "(() => {{ const s = document.getElementById('{select}'); s.value = ''; s.dispatchEvent(new Event('change')); }})()"
+        ));
+    }
+    browser.click("#find");
+    browser.write("node-07");
+    browser.wait("document.getElementById('tile-nodes-sub').innerText === '22 ICMP pairs shown'");
+    assert!(
+        rows(&mut browser, "#worst")
+            .iter()
+            .all(|row| row[0].contains("node-07"))
+    );
+    assert!(browser.eval("location.hash").as_str().unwrap().contains("find=node-07"));
+    no_complaint(&browser);
+}
+
+#[test]
+fn the_address_holds_all_that_is_shown() {
+    let server = Server::of(Site::new(hour()).findings(|| serde_json::to_vec(&findings())));
+    let mut first = open(&server, "", 1280, false);
+    first.click("#metric-loss");
+    first.click("#view-10m");
+    first.click("#probe-tcp");
+    first.click("#level-rack");
+    first.wait("document.getElementById('map-title').innerText.startsWith('TCP loss, rack')");
+    first.click("#zoom-in");
+    first.click(".finding .sentence");
+    first.click("#worst tr:nth-child(1) button");
+    let hash = first.eval("location.hash");
+    let mut second = open(&server, hash.as_str().unwrap(), 1280, false);
+    let told = "[document.getElementById('map-title').innerText, document.getElementById('zoom').innerText, \
+         document.getElementById('pair').innerText, document.getElementById('worst').innerText, document.querySelector('[aria-pressed=true]').innerText, \
+         [...document.querySelectorAll('#controls input:checked')].map(input => input.value).join()]";
+    let (shown, again) = (first.eval(told), second.eval(told));
+    assert_eq!(shown, again);
+    assert_eq!(shown[0], "TCP loss, rack × rack, the last ten minutes");
+    assert_eq!(shown[5], "loss,10m,tcp,rack");
+    assert_eq!(second.eval("location.hash"), hash);
+    no_complaint(&second);
 }
 
 #[test]
 fn readable_at_both_widths_and_in_both_themes() {
-    let server = Server::start(mesh());
+    let server = Server::of(Site::new(hour()).findings(|| serde_json::to_vec(&findings())));
     for (width, dark) in [(1280, false), (1280, true), (390, false), (390, true)] {
-        let mut browser = open(&server, "#metric=p99&probe=tcp&src=node-2&dst=node-6", width, dark);
-        // Nothing is wider than the window but what scrolls within its own frame.
-        let wide = browser.eval("document.documentElement.scrollWidth");
-        assert!(
-            wide.as_u64().unwrap() <= u64::from(width),
-            "{wide} pixels wide at {width}"
-        );
+        let mut browser = open(&server, "#src=node-02&dst=node-10", width, dark);
         let map = browser
             .eval("document.getElementById('map').getBoundingClientRect().width")
             .as_f64()
@@ -189,48 +237,8 @@ fn readable_at_both_widths_and_in_both_themes() {
             map > 200.0 && map <= f64::from(width),
             "the map is {map} pixels wide at {width}"
         );
-        let shot = browser.screenshot(&format!("page-{width}-{}", if dark { "dark" } else { "light" }));
-        println!("{}", shot.display());
-        assert_eq!(browser.complaints, Vec::<String>::new());
+        let theme = if dark { "dark" } else { "light" };
+        picture(&mut browser, &format!("page-{width}-{theme}"), width);
+        no_complaint(&browser);
     }
-}
-
-#[test]
-fn a_thousand_nodes_fit_on_the_map() {
-    let matrix = Arc::new(Matrix::new(MatrixConfig::default()));
-    let names: Vec<String> = (0..1000).map(|i| format!("n{i:04}")).collect();
-    let now = now_ms();
-    // A ring with a few neighbours each: 1,000 x 1,000 cells, of which 5,000 carry numbers.
-    for (s, source) in names.iter().enumerate() {
-        for step in 1..=5 {
-            let to = (s + step) % names.len();
-            let zones = ["za", "zb", "zc"];
-            let pair = pair(
-                (source, zones[s % 3], ""),
-                (&names[to], zones[to % 3], ""),
-                ProbeKind::Icmp,
-            );
-            matrix.ingest(
-                &summary(&pair, 10_000, now / 10_000 * 10_000, &[30_000 * step as u64], 0),
-                now,
-            );
-        }
-    }
-    let server = Server::start(matrix);
-    let mut browser = open(&server, "", 1280, false);
-    browser.wait("document.getElementById('tile-nodes').innerText === '1000'");
-    let size = browser.eval("[document.getElementById('map').width, document.getElementById('map').height]");
-    assert!(
-        size[0].as_u64().unwrap() >= 1000 && size[1].as_u64().unwrap() >= 1000,
-        "{size}"
-    );
-    browser.eval("document.getElementById('map').focus()");
-    browser.key(RIGHT.0, RIGHT.1);
-    assert!(
-        browser.text("#live").starts_with("n0000 to "),
-        "{}",
-        browser.text("#live")
-    );
-    browser.screenshot("page-1000-nodes");
-    assert_eq!(browser.complaints, Vec::<String>::new());
 }

@@ -187,9 +187,19 @@ impl Browser {
 
     pub fn key(&mut self, key: &str, code: u32) {
         for kind in ["rawKeyDown", "keyUp"] {
-            let params = json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code});
+            let mut params = json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code});
+            if key == "Enter" && kind == "rawKeyDown" {
+                // Without its character no form is sent.
+                params["type"] = json!("keyDown");
+                params["text"] = json!("\r");
+            }
             self.call("Input.dispatchKeyEvent", params);
         }
+    }
+
+    /// Types `text` where the focus is.
+    pub fn write(&mut self, text: &str) {
+        self.call("Input.insertText", json!({"text": text}));
     }
 
     /// The whole page as a picture, for people, under the build's directory for temporary files.

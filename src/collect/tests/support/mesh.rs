@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dt_collect::{Matrix, MatrixConfig};
 use dt_probe::{Clock, Method, ProbeKind};
@@ -20,6 +20,14 @@ pub const NODES: [(&str, &str, &str); 6] = [
     ("node-5", "zone-b", "r3"),
     ("node-6", "zone-b", "r4"),
 ];
+
+/// Nothing turns stale while a test looks on, only what was silent for five minutes before.
+pub const PATIENT: MatrixConfig = MatrixConfig {
+    window: Duration::from_secs(10),
+    stale_windows: 30,
+    forget: Duration::from_secs(75 * 60),
+    max_series: 500_000,
+};
 
 pub fn now_ms() -> u64 {
     u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
@@ -73,8 +81,7 @@ pub fn summary(pair: &Arc<Pair>, window_ms: u64, end_ms: u64, rtts_ns: &[u64], l
 /// TCP and gRPC between all six, no ICMP. By TCP: node-1 -> node-5 answers nothing, node-2 -> node-6 loses one of
 /// ten, node-3 -> node-4 is slow, node-6 -> node-1 fell silent, and node-6 -> node-2 has been announced only.
 pub fn mesh() -> Arc<Matrix> {
-    let matrix = Arc::new(Matrix::new(MatrixConfig::default()));
-    // Windows of 10 s: nothing turns stale while a test looks on.
+    let matrix = Arc::new(Matrix::new(PATIENT));
     let now = now_ms();
     let end = now / 10_000 * 10_000;
     for (s, source) in NODES.into_iter().enumerate() {
@@ -89,13 +96,18 @@ pub fn mesh() -> Arc<Matrix> {
                     .map(|i| base + far + i * i * 23 + (s as u64 * 7 + d as u64) * 900)
                     .map(|ns| if slow { ns + 14_000_000 } else { ns })
                     .collect();
-                match (tcp, s, d) {
-                    (true, 0, 4) => drop(matrix.ingest(&summary(&pair, 10_000, end, &[], 50), now)),
-                    (true, 1, 5) => drop(matrix.ingest(&summary(&pair, 10_000, end, &rtts[..45], 5), now)),
-                    (true, 5, 0) => drop(matrix.ingest(&summary(&pair, 10_000, end - 50_000, &rtts, 0), now - 50_000)),
-                    (true, 5, 1) => matrix.expect(pair, now),
-                    _ => drop(matrix.ingest(&summary(&pair, 10_000, end, &rtts, 0), now)),
-                }
+                let (received, lost, ago) = match (tcp, s, d) {
+                    (true, 0, 4) => (0, 50, 0),
+                    (true, 1, 5) => (45, 5, 0),
+                    (true, 5, 0) => (50, 0, 400_000),
+                    (true, 5, 1) => {
+                        matrix.expect(pair, now);
+                        continue;
+                    }
+                    _ => (50, 0, 0),
+                };
+                let told = summary(&pair, 10_000, end - ago, &rtts[..received], lost);
+                matrix.ingest(&told, now - ago);
             }
         }
     }

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use dt_collect::{Matrix, api};
+use dt_collect::Matrix;
+use dt_collect::http::{self, Site};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -16,6 +17,10 @@ pub struct Server {
 
 impl Server {
     pub fn start(matrix: Arc<Matrix>) -> Self {
+        Self::of(Site::new(matrix))
+    }
+
+    pub fn of(site: Site) -> Self {
         let (stop, stopped) = oneshot::channel();
         let (ready, bound) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
@@ -27,7 +32,10 @@ impl Server {
             runtime.block_on(async move {
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 ready.send(listener.local_addr().unwrap()).unwrap();
-                api::serve(listener, matrix, async { drop(stopped.await) }).await
+                http::serve(listener, |stopping| http::router(site, stopping), async {
+                    drop(stopped.await)
+                })
+                .await
             })
         });
         Self {
@@ -47,18 +55,29 @@ impl Server {
 
     /// One GET over a fresh connection: status line and headers, body.
     pub fn get(&self, path: &str) -> (String, String) {
+        let (head, body) = self.ask("GET", path, &[]);
+        (head, String::from_utf8(body).unwrap())
+    }
+
+    /// The same with a method and further headers; the body as it came.
+    pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> (String, Vec<u8>) {
         use std::io::{Read, Write};
         let mut stream = std::net::TcpStream::connect(self.address).unwrap();
+        let headers: String = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect();
         write!(
             stream,
-            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}\r\n",
             self.address
         )
         .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.to_ascii_lowercase(), body.to_owned())
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        let head = String::from_utf8(answer[..end].to_vec()).unwrap();
+        (head.to_ascii_lowercase(), answer.split_off(end + 4))
     }
 }
 

@@ -11,7 +11,9 @@ use axum::response::{IntoResponse, Response};
 use futures::stream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use crate::api::Shared;
+use super::Shared;
+use super::error::ApiError;
+use crate::diagnosis::Findings;
 
 /// Pages that may listen at a time; each holds a connection. A further one gets 503 and polls.
 pub(crate) const MAX_LISTENERS: usize = 256;
@@ -21,6 +23,7 @@ const AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
 struct Listener {
     changes: watch::Receiver<u64>,
+    findings: Option<watch::Receiver<Arc<Findings>>>,
     stopping: watch::Receiver<bool>,
     /// Held as long as the stream lives.
     _permit: OwnedSemaphorePermit,
@@ -28,18 +31,15 @@ struct Listener {
 
 pub(crate) async fn events(State(shared): State<Arc<Shared>>) -> Response {
     let Ok(permit) = Arc::clone(&shared.listeners).try_acquire_owned() else {
-        return (
-            StatusCode::SERVICE_UNAVAILABLE,
-            [(header::RETRY_AFTER, "10")],
-            "too many pages listen already\n",
-        )
-            .into_response();
+        let full = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too many listen already");
+        return ([(header::RETRY_AFTER, "10")], full).into_response();
     };
     let mut changes = shared.matrix.subscribe();
     // So that a page learns at once that it is connected.
     changes.mark_changed();
     let listener = Listener {
         changes,
+        findings: shared.findings.clone(),
         stopping: shared.stopping.clone(),
         _permit: permit,
     };
@@ -49,12 +49,26 @@ pub(crate) async fn events(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 async fn next((mut listener, wait): (Listener, bool)) -> Option<(Result<Event, Infallible>, (Listener, bool))> {
-    let Listener { changes, stopping, .. } = &mut listener;
+    let Listener {
+        changes,
+        findings,
+        stopping,
+        ..
+    } = &mut listener;
+    let found = async {
+        match findings {
+            Some(findings) => findings.changed().await,
+            None => std::future::pending().await,
+        }
+    };
     let change = async {
         if wait {
             tokio::time::sleep(AT_MOST_EVERY).await;
         }
-        changes.changed().await.ok()?;
+        tokio::select! {
+            changed = changes.changed() => changed.ok()?,
+            found = found => found.ok()?,
+        }
         Some(*changes.borrow_and_update())
     };
     let generation = tokio::select! {

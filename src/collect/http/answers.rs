@@ -1,0 +1,71 @@
+//! One handler for each path: parameters in, a body out.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::Response;
+use dt_probe::ProbeKind;
+
+use super::body::Body;
+use super::error::ApiError;
+use super::files::OPENAPI;
+use super::matrix::MatrixBody;
+use super::pair::PairBody;
+use super::parameters::Parameters;
+use super::status::StatusBody;
+use super::Shared;
+use crate::clock::now_ms;
+use crate::grouped::Level;
+use crate::view::View;
+
+type Site = State<Arc<Shared>>;
+
+pub(super) async fn pairs(State(shared): Site, headers: HeaderMap, uri: Uri) -> Result<Body, ApiError> {
+    let view: View = Parameters::read(&uri, &["view"])?.get("view")?;
+    let matrix = Arc::clone(&shared.matrix);
+    let make = move || serde_json::to_vec(&matrix.rows(view, now_ms()));
+    shared.bodies.get(format!("pairs {view}"), &headers, make).await
+}
+
+pub(super) async fn matrix(State(shared): Site, headers: HeaderMap, uri: Uri) -> Result<Body, ApiError> {
+    let given = Parameters::read(&uri, &["level", "view", "probe"])?;
+    let (level, view): (Level, View) = (given.get("level")?, given.get("view")?);
+    let probe: ProbeKind = given.need("probe")?;
+    let matrix = Arc::clone(&shared.matrix);
+    let make = move || serde_json::to_vec(&MatrixBody::from(matrix.grouped(level, view, probe, now_ms())));
+    let what = format!("matrix {level} {view} {}", probe.as_str());
+    shared.bodies.get(what, &headers, make).await
+}
+
+pub(super) async fn pair(State(shared): Site, headers: HeaderMap, uri: Uri) -> Result<Body, ApiError> {
+    let given = Parameters::read(&uri, &["source", "destination", "view"])?;
+    let view: View = given.get("view")?;
+    let (source, destination): (String, String) = (given.need("source")?, given.need("destination")?);
+    let body = PairBody::new(&shared.matrix, &source, &destination, view, now_ms());
+    let unknown = || {
+        let error = format!("nothing is known between {source:?} and {destination:?}");
+        ApiError::new(StatusCode::NOT_FOUND, error)
+    };
+    Body::of(&body.ok_or_else(unknown)?, &headers)
+}
+
+pub(super) async fn findings(State(shared): Site, headers: HeaderMap, uri: Uri) -> Result<Body, ApiError> {
+    Parameters::read(&uri, &[])?;
+    let none = || ApiError::new(StatusCode::NOT_FOUND, "this server doesn't look for faults");
+    let found = shared.findings.as_ref().ok_or_else(none)?.borrow().clone();
+    Body::of(&*found, &headers)
+}
+
+pub(super) async fn status(State(shared): Site, headers: HeaderMap, uri: Uri) -> Result<Body, ApiError> {
+    Parameters::read(&uri, &[])?;
+    let matrix = Arc::clone(&shared.matrix);
+    let diagnosis = shared.findings.is_some();
+    let make = move || serde_json::to_vec(&StatusBody::new(&matrix, diagnosis, now_ms()));
+    shared.bodies.get("status".to_owned(), &headers, make).await
+}
+
+pub(super) async fn openapi(headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {
+    Parameters::read(&uri, &[])?;
+    Ok(OPENAPI.respond(&headers))
+}

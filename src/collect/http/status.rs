@@ -1,0 +1,33 @@
+//! `GET /api/v1/status`: what there is to ask for.
+
+use serde::Serialize;
+
+use crate::census::Census;
+use crate::matrix::{Matrix, MatrixStats};
+
+#[derive(Serialize)]
+pub(super) struct StatusBody {
+    /// The server's clock, UTC milliseconds: what ages are reckoned from.
+    now_ms: u64,
+    version: &'static str,
+    /// What could not be measured and how to allow it, in sentences.
+    notes: Vec<String>,
+    /// Whether this server looks for faults.
+    diagnosis: bool,
+    #[serde(flatten)]
+    census: Census,
+    records: MatrixStats,
+}
+
+impl StatusBody {
+    pub(super) fn new(matrix: &Matrix, diagnosis: bool, now_ms: u64) -> Self {
+        Self {
+            now_ms,
+            version: env!("CARGO_PKG_VERSION"),
+            notes: matrix.notes(),
+            diagnosis,
+            census: matrix.census(),
+            records: matrix.stats(),
+        }
+    }
+}

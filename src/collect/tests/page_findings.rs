@@ -1,0 +1,167 @@
+//! The verdict on top of the page: whether the network is at fault, where, since when.
+
+// Each test file uses a part of what they share; in tests a panic is the answer.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub, dead_code)]
+
+mod support;
+
+use std::sync::{Arc, Mutex};
+
+use dt_collect::http::Site;
+use dt_collect::{Matrix, MatrixConfig};
+use dt_probe::ProbeKind;
+use serde_json::{Value, json};
+use support::browser::Browser;
+use support::eyes::{colour_of, no_complaint, open, picture, rows};
+use support::hour::{FAULT, findings, hour};
+use support::mesh::{NODES, mesh, now_ms, pair, summary};
+use support::server::Server;
+
+fn finding(kind: &str, nodes: &[&str]) -> Value {
+    json!({"kind": kind, "subject": {"nodes": nodes}, "summary": format!("{kind} of {nodes:?}"), "evidence": ["one", "two"],
+        "confidence": 0.905, "since_ms": now_ms() - 300_000, "pattern": null, "pairs": 1})
+}
+
+fn verdict(browser: &mut Browser) -> (String, String) {
+    (
+        browser
+            .eval("document.getElementById('verdict').dataset.verdict")
+            .as_str()
+            .unwrap()
+            .to_owned(),
+        browser.text("#verdict-head"),
+    )
+}
+
+#[test]
+fn the_verdict_says_who_is_at_fault() {
+    let told = Arc::new(Mutex::new(json!([])));
+    let matrix = mesh();
+    let site = Site::new(Arc::clone(&matrix)).findings({
+        let told = Arc::clone(&told);
+        move || serde_json::to_vec(&json!({"now_ms": now_ms(), "pattern": "normal", "findings": *told.lock().unwrap()}))
+    });
+    let server = Server::of(site);
+    let mut browser = open(&server, "", 1280, false);
+    assert_eq!(verdict(&mut browser), ("none".into(), "No fault found".into()));
+    assert_eq!(browser.eval("document.getElementById('findings').hidden"), json!(true));
+    assert!(
+        browser
+            .eval("document.title")
+            .as_str()
+            .unwrap()
+            .starts_with("No fault found")
+    );
+    picture(&mut browser, "page-no-fault", 1280);
+
+    for (kinds, how, words) in [
+        (vec!["node_slow"], "host", "A host is at fault, not the network"),
+        (vec!["node_slow", "rack"], "network", "The network is at fault"),
+        (vec!["something_new"], "network", "The network is at fault"),
+        (
+            vec!["collector_blind"],
+            "measurement",
+            "The measurement is at fault: the network can't be judged",
+        ),
+    ] {
+        *told.lock().unwrap() = kinds.iter().map(|kind| finding(kind, &["node-1"])).collect();
+        // A new record makes the page ask again.
+        let pair = pair(NODES[0], NODES[1], ProbeKind::Tcp);
+        matrix.ingest(
+            &summary(&pair, 10_000, now_ms() / 10_000 * 10_000, &[90_000], 0),
+            now_ms(),
+        );
+        browser.wait(&format!(
+            "document.getElementById('verdict-head').innerText === {}",
+            json!(words)
+        ));
+        browser.wait(&format!(
+            "document.querySelectorAll('.finding').length === {}",
+            kinds.len()
+        ));
+        assert_eq!(verdict(&mut browser).0, how);
+        assert!(
+            browser.text("#verdict-since").starts_with("since ") && browser.text("#verdict-since").contains("(5 min)")
+        );
+        assert!(
+            browser.text(".finding .meta").contains("91 % sure"),
+            "{}",
+            browser.text(".finding .meta")
+        );
+    }
+    no_complaint(&browser);
+}
+
+#[test]
+fn without_records_or_without_an_answer_nothing_is_called_good() {
+    let empty = Arc::new(Matrix::new(MatrixConfig::default()));
+    let server = Server::of(
+        Site::new(empty)
+            .findings(|| serde_json::to_vec(&json!({"now_ms": now_ms(), "pattern": "normal", "findings": []}))),
+    );
+    let mut browser = open(&server, "", 1280, false);
+    assert_eq!(verdict(&mut browser), ("unknown".into(), "No verdict yet".into()));
+    // Nobody looks for faults here.
+    let mut server = Server::start(mesh());
+    let mut browser = open(&server, "", 1280, false);
+    assert_eq!(verdict(&mut browser), ("unknown".into(), "No verdict".into()));
+    assert!(browser.text("#verdict-since").contains("doesn't look for faults"));
+    no_complaint(&browser);
+    // What was last known stays, marked as such.
+    server.stop();
+    browser.wait("document.getElementById('link').dataset.link === 'lost'");
+    assert!(browser.text("#link").contains("server unreachable: all this is"));
+    assert_eq!(
+        browser.eval("document.getElementById('verdict').dataset.link"),
+        json!("lost")
+    );
+}
+
+#[test]
+fn a_finding_shows_its_evidence_and_points_out_its_nodes() {
+    let matrix = hour();
+    let server = Server::of(Site::new(Arc::clone(&matrix)).findings(|| serde_json::to_vec(&findings())));
+    let mut browser = open(&server, "", 1280, false);
+    assert_eq!(browser.text("#verdict-head"), "The network is at fault");
+    let since = browser.text("#verdict-since");
+    assert!(
+        since.contains(&format!("({} min)", FAULT / 60_000)) && since.contains("spine failure"),
+        "{since}"
+    );
+
+    let inside = colour_of(&mut browser, "node-03", "node-11");
+    let outside = colour_of(&mut browser, "node-11", "node-03");
+    browser.click("#findings li:nth-child(1) .sentence");
+    assert_eq!(browser.text("#tile-nodes-sub"), "16 ICMP pairs shown");
+    assert_eq!(colour_of(&mut browser, "node-03", "node-11"), inside);
+    assert_ne!(colour_of(&mut browser, "node-11", "node-03"), outside);
+    assert!(rows(&mut browser, "#worst").iter().all(|row| row[3] == "◥ loss"));
+    picture(&mut browser, "page-finding", 1280);
+
+    // What was opened stays open while records come and the numbers in it move on.
+    browser.click("#findings li:nth-child(2) summary");
+    browser.click("#findings li:nth-child(2) .sentence");
+    assert_eq!(browser.text("#tile-nodes-sub"), "22 ICMP pairs shown");
+    let clock = browser.text("#link-text");
+    let told = pair(NODES[0], NODES[1], ProbeKind::Icmp);
+    matrix.ingest(
+        &summary(&told, 10_000, now_ms() / 10_000 * 10_000, &[90_000], 0),
+        now_ms(),
+    );
+    browser.wait(&format!(
+        "document.getElementById('link-text').innerText !== {}",
+        json!(clock)
+    ));
+    assert!(
+        browser
+            .text("#findings li:nth-child(2) details ul")
+            .contains("host delay p99 of all 11 pairs")
+    );
+    // Again: no more.
+    browser.click("#findings li:nth-child(2) .sentence");
+    assert_eq!(
+        browser.eval("document.querySelectorAll('[aria-pressed=true]').length"),
+        json!(0)
+    );
+    no_complaint(&browser);
+}
