@@ -19,10 +19,10 @@ RELEASES = {"dt-chart": "distributed-trace", "kafka": "service-kafka"}
 NAMESPACE = "dt"
 
 
-def run(*command, env=None, timeout=120):
+def run(*command, env=None, timeout=120, stdin=None):
     """One program's result; it may fail."""
     command = [str(part) for part in command]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=env, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=env, input=stdin, check=False)
 
 
 def helm_template(chart, *arguments):

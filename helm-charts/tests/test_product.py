@@ -93,7 +93,8 @@ class Metrics(unittest.TestCase):
             ]
             agent = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
             try:
-                cls.page = cls.scrape(agent, f"http://127.0.0.1:{port}/metrics")
+                cls.page = cls.scrape(agent, f"http://127.0.0.1:{port}/metrics", "application/openmetrics-text")
+                cls.older_page = cls.scrape(agent, f"http://127.0.0.1:{port}/metrics", "text/plain; version=0.0.4")
             finally:
                 agent.send_signal(signal.SIGTERM)
                 try:
@@ -106,11 +107,12 @@ class Metrics(unittest.TestCase):
         cls.names |= {name.removesuffix("_bucket") for name in cls.names}
 
     @staticmethod
-    def scrape(agent, url):
+    def scrape(agent, url, accept):
+        request = urllib.request.Request(url, headers={"Accept": accept})
         deadline = time.monotonic() + 60
         while True:
             try:
-                with urllib.request.urlopen(url, timeout=10) as answer:
+                with urllib.request.urlopen(request, timeout=10) as answer:
                     return answer.read().decode()
             except OSError:
                 if agent.poll() is not None:
@@ -135,6 +137,10 @@ class Metrics(unittest.TestCase):
         self.assertEqual(self.asked(expressions) - self.names, set())
         places = [tuple(panel["gridPos"].values()) for panel in dashboard["panels"]]
         self.assertEqual(len(places), len(set(places)), "panels lie upon one another")
+
+    def test_names_and_types(self):
+        result = run("promtool", "check", "metrics", stdin=self.older_page)
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
 
     def test_rules(self):
         result = run("promtool", "check", "rules", CHARTS / "dt-chart/files/alerts.yaml")

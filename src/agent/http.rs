@@ -8,12 +8,12 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use dt_metrics::{Metrics, respond};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::health::{Health, STUCK};
 use crate::mesh::Control;
-use crate::metrics::Metrics;
 use crate::status::Shared;
 
 /// Serves until `shutdown`.
@@ -29,7 +29,7 @@ pub(crate) async fn serve(
         .route("/readyz", get(readyz))
         .with_state(shared)
         .route("/peers", get(move || peers(control)))
-        .route("/metrics", get(move || self::metrics(metrics)));
+        .route("/metrics", get(move |headers| respond(metrics, headers)));
     if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(shutdown).await {
         tracing::error!(%error, "the HTTP server ended");
     }
@@ -63,18 +63,6 @@ async fn peers(control: mpsc::Sender<Control>) -> impl IntoResponse {
             StatusCode::SERVICE_UNAVAILABLE,
             [(header::CONTENT_TYPE, "text/plain")],
             b"shutting down\n".to_vec(),
-        ),
-    }
-}
-
-async fn metrics(metrics: Arc<Metrics>) -> impl IntoResponse {
-    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    match metrics.render() {
-        Ok(text) => (StatusCode::OK, [(header::CONTENT_TYPE, OPEN_METRICS)], text),
-        Err(_) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            [(header::CONTENT_TYPE, "text/plain")],
-            String::new(),
         ),
     }
 }

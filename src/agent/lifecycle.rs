@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use dt_membership::{FileError, Handle as MembershipHandle, Registration, State, file, zookeeper};
+use dt_metrics::{Metrics, Source};
 use dt_probe::ProbeKind;
 use dt_record::{Endpoint, Options, Summary};
 use dt_rpc::{BindError, Server, ServerError, ServerOptions};
@@ -25,7 +26,7 @@ use crate::health::Health;
 use crate::http;
 use crate::kubernetes;
 use crate::mesh::{Control, Inbox, Mesh};
-use crate::metrics::Metrics;
+use crate::metrics;
 use crate::parts::{origin, registration, sinks};
 use crate::peers::Peers;
 use crate::probers::{ProbeError, Probers};
@@ -171,12 +172,15 @@ impl Agent {
         let (stop_server, stopped) = oneshot::channel::<()>();
         let serving = Arc::clone(&server);
         tokio::spawn(async move { serving.serve(listeners, async { drop(stopped.await) }).await });
-        let sources: Vec<Box<dyn crate::metrics::Source>> = vec![
+        let sources: Vec<Box<dyn Source>> = vec![
+            Box::new(metrics::Agent {
+                shared: Arc::clone(&shared),
+                sinks: vec![Box::new(sources::Sinks(Arc::clone(&publisher)))],
+            }),
             Box::new(sources::Members(Arc::clone(&membership))),
-            Box::new(sources::Sinks(Arc::clone(&publisher))),
             Box::new(sources::Grpc(Arc::clone(&server))),
         ];
-        let metrics = Arc::new(Metrics::new(Arc::clone(&shared), sources));
+        let metrics = Arc::new(Metrics::new(sources));
         let (control, orders) = mpsc::channel(8);
         let http = http_listener.as_ref().and_then(|l| l.local_addr().ok());
         let stop_http = http_listener.map(|listener| {

@@ -1,171 +1,42 @@
 //! `/metrics`: everything an operator asks of an agent, read from the parts' own counters at each scrape.
 //!
-//! Names follow Prometheus' rules: prefix `dt_`, base units, `_total` added to counters by the encoder. Nothing is per
-//! peer here: 10,000 peers would be a cluster's worth of series on every node. Per-peer numbers are in the records.
+//! Nothing is per peer here: 10,000 peers would be a cluster's worth of series on every node. Per-peer numbers are in the
+//! records.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use dt_kernel::thread::{LATENESS_BOUNDS, LaneCounters, Stats as ThreadStats};
+use dt_metrics::{Page, Series, Source};
 use dt_probe::time::SECOND;
 use dt_probe::{Fate, ProbeKind};
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeMetric, text};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::Registry;
 
 use crate::books::Ledger;
 use crate::status::Shared;
 use crate::totals::{HOST_DELAY_BOUNDS, KindTotals};
 
-/// The registry of one agent.
+/// What the mesh task and the probe thread count.
 #[derive(Debug)]
-pub(crate) struct Metrics {
-    registry: Registry,
+pub(crate) struct Agent {
+    pub(crate) shared: Arc<Shared>,
+    /// The sinks' numbers, which the books have to agree with: of the same moment.
+    pub(crate) sinks: Vec<Box<dyn Source>>,
 }
 
-/// Counters of parts that only the lifecycle holds.
-pub(crate) trait Source: fmt::Debug + Send + Sync + 'static {
-    /// Writes them.
-    fn encode(&self, page: &mut Page<'_>) -> fmt::Result;
-}
-
-impl Metrics {
-    pub(crate) fn new(shared: Arc<Shared>, sources: Vec<Box<dyn Source>>) -> Metrics {
-        let mut registry = Registry::with_prefix("dt");
-        registry.register_collector(Box::new(Agent { shared, sources }));
-        Metrics { registry }
-    }
-
-    /// The page in OpenMetrics text format.
-    ///
-    /// # Errors
-    /// Only where the formatter fails, which writing to memory doesn't.
-    pub(crate) fn render(&self) -> Result<String, fmt::Error> {
-        let mut page = String::new();
-        text::encode(&mut page, &self.registry)?;
-        Ok(page)
-    }
-}
-
-/// Writes families one after the other.
-pub(crate) struct Page<'a> {
-    encoder: DescriptorEncoder<'a>,
-}
-
-/// One series: its labels and its value.
-type Series<'a, V> = (&'a [(&'a str, &'a str)], V);
-
-/// One histogram of times: its labels, the sum in nanoseconds, and how many values fell into each class.
-type Times<'a> = (&'a [(&'a str, &'a str)], u64, &'a [u64]);
-
-impl Page<'_> {
-    pub(crate) fn counters<'s, V: EncodeCounterValue>(
-        &mut self,
-        name: &str,
-        help: &str,
-        series: impl IntoIterator<Item = Series<'s, V>>,
-    ) -> fmt::Result {
-        self.family(
-            name,
-            help,
-            series
-                .into_iter()
-                .map(|(labels, value)| (labels, ConstCounter::new(value))),
-        )
-    }
-
-    pub(crate) fn gauges<'s>(
-        &mut self,
-        name: &str,
-        help: &str,
-        series: impl IntoIterator<Item = Series<'s, f64>>,
-    ) -> fmt::Result {
-        self.family(
-            name,
-            help,
-            series
-                .into_iter()
-                .map(|(labels, value)| (labels, ConstGauge::new(value))),
-        )
-    }
-
-    pub(crate) fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
-        self.counters(name, help, [(&[][..], value)])
-    }
-
-    pub(crate) fn gauge(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
-        self.gauges(name, help, [(&[][..], value)])
-    }
-
-    /// Histograms of times. The classes aren't cumulative: one for each of `bounds`, and one for what is beyond the last.
-    fn histograms(&mut self, name: &str, help: &str, bounds: &[u64], series: &[Times<'_>]) -> fmt::Result {
-        let mut family = self
-            .encoder
-            .encode_descriptor(name, help, None, MetricType::Histogram)?;
-        let seconds = |nanos: u64| nanos as f64 / SECOND as f64;
-        for (labels, sum, classes) in series {
-            let count = classes.iter().sum();
-            // Without a last class that is open above, PromQL knows no quantile.
-            let shown: Vec<_> = bounds
-                .iter()
-                .map(|b| seconds(*b))
-                .chain([f64::INFINITY])
-                .zip(classes.iter().copied())
-                .collect();
-            if labels.is_empty() {
-                // A series without labels is alone in its family.
-                return family.encode_histogram::<[(&str, &str); 0]>(seconds(*sum), count, &shown, None);
-            }
-            let mut one = family.encode_family(labels)?;
-            one.encode_histogram::<[(&str, &str); 0]>(seconds(*sum), count, &shown, None)?;
-        }
-        Ok(())
-    }
-
-    /// One family; none at all where it has no series.
-    fn family<'s, M: EncodeMetric>(
-        &mut self,
-        name: &str,
-        help: &str,
-        series: impl Iterator<Item = (&'s [(&'s str, &'s str)], M)>,
-    ) -> fmt::Result {
-        let mut series = series.peekable();
-        let Some((_, first)) = series.peek() else { return Ok(()) };
-        let mut family = self.encoder.encode_descriptor(name, help, None, first.metric_type())?;
-        for (labels, metric) in series {
-            if labels.is_empty() {
-                // A series without labels is alone in its family.
-                return metric.encode(family);
-            }
-            metric.encode(family.encode_family(&labels)?)?;
-        }
-        Ok(())
-    }
-}
-
-#[derive(Debug)]
-struct Agent {
-    shared: Arc<Shared>,
-    sources: Vec<Box<dyn Source>>,
-}
-
-impl Collector for Agent {
-    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut page = Page { encoder };
-        build_info(&mut page)?;
-        mesh(&mut page, &self.shared)?;
+impl Source for Agent {
+    fn encode(&self, page: &mut Page<'_>) -> fmt::Result {
+        let shared = &self.shared;
+        build_info(page)?;
+        mesh(page, shared)?;
         // Until the sinks' numbers are written, too: all of one moment.
-        let books = self.shared.books.look();
-        where_probes_are(&mut page, &books)?;
-        probes(&mut page, &self.shared)?;
-        if let Some(thread) = self.shared.thread.get() {
-            probe_thread(&mut page, thread)?;
+        let books = shared.books.look();
+        where_probes_are(page, &books)?;
+        probes(page, shared)?;
+        if let Some(thread) = shared.thread.get() {
+            probe_thread(page, thread)?;
         }
-        self.sources.iter().try_for_each(|source| source.encode(&mut page))
+        self.sinks.iter().try_for_each(|sink| sink.encode(page))
     }
 }
 
@@ -402,6 +273,7 @@ fn probe_thread(page: &mut Page<'_>, thread: &ThreadStats) -> fmt::Result {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use dt_metrics::{Format, Metrics};
     use dt_probe::{Clock, Event, Sample, TargetId, What};
 
     #[test]
@@ -421,7 +293,13 @@ mod tests {
                 what: What::Received(sample),
             });
         }
-        let page = Metrics::new(shared, Vec::new()).render().unwrap();
+        let page = Metrics::new(vec![Box::new(Agent {
+            shared,
+            sinks: Vec::new(),
+        })])
+        .render(Format::OpenMetrics)
+        .unwrap();
+        let page = String::from_utf8(page).unwrap();
         let buckets: Vec<_> = page
             .lines()
             .filter(|line| line.starts_with("dt_host_delay_seconds_bucket") && line.contains("probe=\"icmp\""))

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use dt_membership::Handle;
+use dt_metrics::{Page, Source};
 use dt_rpc::Server;
 use dt_sink::{Publisher, Snapshot};
-
-use crate::metrics::{Page, Source};
 
 /// The sinks' counters, by sink.
 #[derive(Debug)]

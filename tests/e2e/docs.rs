@@ -56,12 +56,13 @@ fn shown() -> Result<BTreeSet<String>> {
 
 /// The names of metrics in a text: `dt_` and what follows, but not names of crates.
 fn named(text: &str) -> BTreeSet<String> {
-    const CRATES: [&str; 10] = [
+    const CRATES: [&str; 11] = [
         "dt_agent",
         "dt_bench",
         "dt_collect",
         "dt_kernel",
         "dt_membership",
+        "dt_metrics",
         "dt_probe",
         "dt_record",
         "dt_rpc",

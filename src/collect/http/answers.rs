@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use dt_probe::ProbeKind;
 
+use super::Shared;
 use super::body::Body;
 use super::error::ApiError;
 use super::files::OPENAPI;
@@ -14,7 +15,6 @@ use super::matrix::MatrixBody;
 use super::pair::PairBody;
 use super::parameters::Parameters;
 use super::status::StatusBody;
-use super::Shared;
 use crate::clock::now_ms;
 use crate::grouped::Level;
 use crate::view::View;
