@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use dt_collect::diagnosis::DiagnosisConfig;
-use dt_collect::http::{self, Site};
+use dt_collect::http::{self, Site, Token};
 use dt_collect::service::{self, Collector, CollectorConfig};
 use dt_collect::{MatrixConfig, Observer};
 use tokio::net::TcpListener;
@@ -51,6 +51,10 @@ pub(crate) struct Collect {
     /// to itself
     #[arg(long, value_name = "TOPIC", env = "DT_COLLECT_ROLLUP_TOPIC", hide_env_values = true, default_value = "distributedTrace.rollups", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     rollup_topic: String,
+
+    /// Only who shows this token may read numbers: by `authorization: Bearer TOKEN`, or on the page
+    #[arg(long, value_name = "TOKEN", env = "DT_COLLECT_TOKEN", hide_env_values = true)]
+    token: Option<Token>,
 
     /// At most so many series (ordered pair x kind of probe) are kept, some 8 kB each
     #[arg(long, value_name = "N", env = "DT_COLLECT_MAX_SERIES", hide_env_values = true, default_value_t = 500_000, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
@@ -98,12 +102,12 @@ pub(crate) fn run(collect: &Collect) -> ExitCode {
         .enable_all()
         .build()
     {
-        Ok(runtime) => runtime.block_on(serve(collect.http, config)),
+        Ok(runtime) => runtime.block_on(serve(collect.http, config, collect.token.clone())),
         Err(error) => out::failure(&format!("starting the runtime: {error}")),
     }
 }
 
-async fn serve(http: SocketAddr, config: CollectorConfig) -> ExitCode {
+async fn serve(http: SocketAddr, config: CollectorConfig, token: Option<Token>) -> ExitCode {
     let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         return out::failure("signals can't be caught");
@@ -133,7 +137,11 @@ async fn serve(http: SocketAddr, config: CollectorConfig) -> ExitCode {
     };
     let matrix = Arc::clone(collector.matrix());
     let observer = Observer::start(Arc::clone(&matrix), DiagnosisConfig::default(), LOOK);
-    let site = Site::new(matrix).findings(observer.subscribe());
+    let rollup = collector.share().map(|share| Arc::clone(share.table()));
+    let site = Site::new(matrix)
+        .findings(observer.subscribe())
+        .rollup(rollup)
+        .token(token);
     let routes = {
         let collector = Arc::clone(&collector);
         |stopping| http::router(site, stopping).merge(service::routes(collector))

@@ -17,6 +17,7 @@ use super::parameters::Parameters;
 use super::status::StatusBody;
 use crate::clock::now_ms;
 use crate::grouped::Level;
+use crate::rollup::Whole;
 use crate::view::View;
 
 type Site = State<Arc<Shared>>;
@@ -36,6 +37,24 @@ pub(super) async fn matrix(State(shared): Site, headers: HeaderMap, uri: Uri) ->
     let make = move || serde_json::to_vec(&MatrixBody::from(matrix.grouped(level, view, probe, now_ms())));
     let what = format!("matrix {level} {view} {}", probe.as_str());
     shared.bodies.get(what, &headers, make).await
+}
+
+pub(super) async fn zones(State(shared): Site, headers: HeaderMap, uri: Uri) -> Result<Body, ApiError> {
+    let view: View = Parameters::read(&uri, &["view"])?.get("view")?;
+    if view == View::Recent {
+        return Err(ApiError::parameter(
+            "parameter \"view\": zones are shared over 1m, 10m, 1h",
+        ));
+    }
+    let (matrix, rollup) = (Arc::clone(&shared.matrix), shared.rollup.clone());
+    let make = move || {
+        let whole = match rollup {
+            Some(table) => table.whole(view, now_ms()),
+            None => Whole::of(&matrix, view, now_ms()),
+        };
+        serde_json::to_vec(&whole)
+    };
+    shared.bodies.get(format!("zones {view}"), &headers, make).await
 }
 
 pub(super) async fn pair(State(shared): Site, headers: HeaderMap, uri: Uri) -> Result<Body, ApiError> {

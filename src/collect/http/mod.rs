@@ -32,6 +32,7 @@ use self::body::Bodies;
 use self::error::ApiError;
 use crate::diagnosis::Findings;
 use crate::matrix::Matrix;
+use crate::rollup::RollupTable;
 
 pub use self::access::{BadOrigin, BadToken, Origin, Token};
 
@@ -51,6 +52,7 @@ type Found = watch::Receiver<Arc<Findings>>;
 pub struct Site {
     matrix: Arc<Matrix>,
     findings: Option<Found>,
+    rollup: Option<Arc<RollupTable>>,
     token: Option<Token>,
     origins: Vec<Origin>,
 }
@@ -62,6 +64,7 @@ impl Site {
         Self {
             matrix,
             findings: None,
+            rollup: None,
             token: None,
             origins: Vec::new(),
         }
@@ -71,6 +74,13 @@ impl Site {
     #[must_use]
     pub fn findings(mut self, findings: watch::Receiver<Arc<Findings>>) -> Self {
         self.findings = Some(findings);
+        self
+    }
+
+    /// With zones as all collectors of a group know them, not only this one's partitions.
+    #[must_use]
+    pub fn rollup(mut self, table: Option<Arc<RollupTable>>) -> Self {
+        self.rollup = table;
         self
     }
 
@@ -92,6 +102,7 @@ impl Site {
 pub(crate) struct Shared {
     pub(crate) matrix: Arc<Matrix>,
     findings: Option<Found>,
+    rollup: Option<Arc<RollupTable>>,
     bodies: Bodies,
     /// Bounds the connections that stay open for events.
     listeners: Arc<Semaphore>,
@@ -133,12 +144,14 @@ pub fn router(site: Site, stopping: watch::Receiver<bool>) -> Router {
     let Site {
         matrix,
         findings,
+        rollup,
         token,
         origins,
     } = site;
     let shared = Arc::new(Shared {
         matrix,
         findings,
+        rollup,
         bodies: Bodies::default(),
         listeners: Arc::new(Semaphore::new(events::MAX_LISTENERS)),
         stopping,
@@ -164,12 +177,13 @@ pub fn router(site: Site, stopping: watch::Receiver<bool>) -> Router {
 }
 
 /// The interface, as `openapi.json` describes it.
-fn paths() -> [(&'static str, MethodRouter<Arc<Shared>>); 7] {
+fn paths() -> [(&'static str, MethodRouter<Arc<Shared>>); 8] {
     [
         ("/api/v1/status", get(answers::status)),
         ("/api/v1/pairs", get(answers::pairs)),
         ("/api/v1/matrix", get(answers::matrix)),
         ("/api/v1/pair", get(answers::pair)),
+        ("/api/v1/zones", get(answers::zones)),
         ("/api/v1/findings", get(answers::findings)),
         ("/api/v1/events", get(events::events)),
         ("/api/v1/openapi.json", get(answers::openapi)),

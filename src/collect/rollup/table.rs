@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::partial::{Partial, ZonePair};
 use crate::grouped::Sum;
+use crate::matrix::Matrix;
 use crate::row::State;
 use crate::snapshot::Delays;
 use crate::view::View;
@@ -80,6 +81,19 @@ pub struct ZoneCell {
     pub host_delay_max_ns: Option<u64>,
     pub bucket_ns: Vec<u64>,
     pub bucket_count: Vec<u64>,
+}
+
+impl Whole {
+    /// What the series of one matrix add up to: all there is where nothing is shared.
+    #[must_use]
+    pub fn of(matrix: &Matrix, view: View, now_ms: u64) -> Whole {
+        let table = RollupTable::default();
+        let own = matrix.partials("", now_ms);
+        let mut partials = table.partials.write().unwrap_or_else(PoisonError::into_inner);
+        partials.extend(own.into_iter().map(|partial| (partial.key(), partial)));
+        drop(partials);
+        table.whole(view, now_ms)
+    }
 }
 
 impl RollupTable {

@@ -75,6 +75,9 @@ fn every_answer_is_as_described() {
     for server in [&open, &odd] {
         hold(server, "/api/v1/status", "", "200");
         hold(server, "/api/v1/openapi.json", "", "200");
+        for view in ["", "?view=1m", "?view=10m", "?view=1h"] {
+            hold(server, "/api/v1/zones", view, "200");
+        }
         for view in ["", "?view=recent", "?view=1m", "?view=10m", "?view=1h"] {
             hold(server, "/api/v1/pairs", view, "200");
             for level in ["node", "rack", "zone", "region"] {
@@ -106,6 +109,7 @@ fn every_answer_is_as_described() {
     hold(&odd, "/api/v1/pair", "?source=node-1&destination=node-1", "404");
     hold(&odd, "/api/v1/pair", "?source=node-1", "400");
     hold(&odd, "/api/v1/matrix", "?probe=udp", "400");
+    hold(&odd, "/api/v1/zones", "?view=recent", "400");
     for path in [
         "/api/v1/status",
         "/api/v1/pairs",
