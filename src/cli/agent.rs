@@ -1,4 +1,4 @@
-//! `dt agent`: the heartbeat agent of this node, until SIGTERM or SIGINT.
+//! `dt agent`: the heartbeat agent of this node, until SIGTERM, SIGINT or SIGHUP.
 
 use std::process::ExitCode;
 
@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::args::Settings;
+use crate::ends::Ends;
 use crate::systemd::Systemd;
 use crate::{ending, logging, out};
 
@@ -46,14 +47,8 @@ pub(crate) fn run(args: &AgentArgs) -> ExitCode {
 
 /// Runs the agent; gives the exit code.
 async fn serve(config: AgentConfig) -> i32 {
-    let signals = || {
-        Some([
-            signal(SignalKind::terminate()).ok()?,
-            signal(SignalKind::interrupt()).ok()?,
-        ])
-    };
-    let (Some(ends), Ok(user1), Ok(user2)) = (
-        signals(),
+    let (Ok(mut ends), Ok(user1), Ok(user2)) = (
+        Ends::catch(),
         signal(SignalKind::user_defined1()),
         signal(SignalKind::user_defined2()),
     ) else {
@@ -64,7 +59,7 @@ async fn serve(config: AgentConfig) -> i32 {
     tokio::spawn(forward(user1, Order::Toggle, tell.clone()));
     tokio::spawn(forward(user2, Order::Leave, tell));
     let (node, listen) = (config.node.clone(), config.listen.to_string());
-    let mut ended = Box::pin(either(ends));
+    let mut ended = Box::pin(ends.come());
     let started = tokio::select! {
         // Looking up the names of addresses to listen on may take long.
         () = &mut ended => return 0,
@@ -100,14 +95,6 @@ async fn serve(config: AgentConfig) -> i32 {
                 1
             }
         }
-    }
-}
-
-/// Resolves with the first of the two signals.
-async fn either([mut terminate, mut interrupt]: [Signal; 2]) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
     }
 }
 

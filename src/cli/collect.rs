@@ -11,9 +11,9 @@ use dt_collect::http::{self, Site, Token};
 use dt_collect::service::{self, Collector, CollectorConfig};
 use dt_collect::{MatrixConfig, Observer};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Reading, Settings};
+use crate::ends::Ends;
 use crate::{ending, logging, out};
 
 /// Faults are looked for this often, and after each look at least four times as long as it took.
@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_secs(5);
 /// The options of `dt collect`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Runs until SIGINT or SIGTERM. Collectors of one group share the partitions of the topic. At the start, \
+    after_help = "Runs until SIGINT, SIGTERM or SIGHUP. Collectors of one group share the partitions of the topic. At the start, \
     and when partitions are shared out anew, the last hour is read again."
 )]
 pub(crate) struct Collect {
@@ -108,8 +108,7 @@ pub(crate) fn run(collect: &Collect) -> ExitCode {
 }
 
 async fn serve(http: SocketAddr, config: CollectorConfig, token: Option<Token>) -> ExitCode {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let Ok(mut ends) = Ends::catch() else {
         return out::failure("signals can't be caught");
     };
     // Bound first: a port that is taken should be heard of before anything is started.
@@ -129,10 +128,7 @@ async fn serve(http: SocketAddr, config: CollectorConfig, token: Option<Token>) 
     let address = listener.local_addr().unwrap_or(http);
     tracing::info!(%address, topic, group, version = crate::VERSION, "collector started");
     let ended = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        ends.come().await;
         ending::within_time();
     };
     let matrix = Arc::clone(collector.matrix());

@@ -7,6 +7,8 @@ mod config_cmd;
 mod demo;
 mod drain;
 mod ending;
+mod ends;
+mod files;
 mod health;
 mod logging;
 mod out;
@@ -61,6 +63,16 @@ impl Command {
     }
 }
 
+impl Command {
+    /// Whether it goes on until it is told to end.
+    fn goes_on(&self) -> bool {
+        matches!(
+            self,
+            Command::Agent(_) | Command::Demo(_) | Command::Collect(_) | Command::Records(_)
+        )
+    }
+}
+
 fn main() -> ExitCode {
     let matches = args::without_empty_variables(Cli::command()).get_matches();
     let command = match Cli::from_arg_matches(&matches) {
@@ -72,6 +84,11 @@ fn main() -> ExitCode {
     {
         // What needs it says so again, and what is done without it.
         out::say(&format!("warning: a permitted capability can't be raised: {error}"));
+    }
+    if command.goes_on()
+        && let Err(what) = files::enough()
+    {
+        return out::failure(&what);
     }
     match command {
         Command::Agent(agent) => agent::run(&agent),

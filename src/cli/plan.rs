@@ -7,9 +7,9 @@ use std::time::Duration;
 use dt_agent::config::{Loaded, Membership, Stretch, duration, stretch};
 use dt_membership::zookeeper::{self, ZooKeeperConfig};
 use dt_membership::{Selected, View, file, pinglist};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Settings;
+use crate::ends::Ends;
 use crate::{logging, out};
 
 /// The options of `dt plan`.
@@ -78,13 +78,12 @@ fn members(loaded: &Loaded) -> Result<View, ExitCode> {
     }
 }
 
-/// Reads the live membership without joining it. SIGINT or SIGTERM ends it: that is no failure.
+/// Reads the live membership without joining it. A signal ends it: that is no failure.
 async fn live(at: ZooKeeperConfig) -> Result<View, ExitCode> {
     // Long enough for a session on a busy ensemble and thousands of reads.
     const PATIENCE: Duration = Duration::from_secs(20);
     let servers = at.servers.clone();
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let Ok(mut ends) = Ends::catch() else {
         return Err(out::failure("can't listen for signals"));
     };
     let handle = zookeeper::start(at);
@@ -95,8 +94,7 @@ async fn live(at: ZooKeeperConfig) -> Result<View, ExitCode> {
         found = tokio::time::timeout(PATIENCE, views.wait_for(|view| view.generation > 0)) => {
             found.ok().and_then(Result::ok).map(|view| View::clone(&view))
         }
-        _ = terminate.recv() => return Err(ExitCode::SUCCESS),
-        _ = interrupt.recv() => return Err(ExitCode::SUCCESS),
+        () = ends.come() => return Err(ExitCode::SUCCESS),
     };
     let last_error = handle.status.borrow().last_error.clone();
     handle.close().await;

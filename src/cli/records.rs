@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use dt_sink::kafka::reader::{Reader, ReaderConfig, Received, Start};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::args::{Reading, Settings};
+use crate::ends::Ends;
 use crate::{logging, out};
 
 /// The options of `dt records`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Runs until SIGINT or SIGTERM. Repeats are printed too: (boot_id, seq) tells them. What is no \
+    after_help = "Runs until SIGINT, SIGTERM or SIGHUP. Repeats are printed too: (boot_id, seq) tells them. What is no \
     summary record is skipped and counted."
 )]
 pub(crate) struct Records {
@@ -74,8 +74,7 @@ pub(crate) fn run(records: &Records) -> ExitCode {
 /// Prints on a thread of its own until a signal comes or printing fails. A reader of our output that has stopped
 /// reading blocks that thread, but not our end.
 async fn until_told(reader: Reader, counts: &Arc<Counts>) -> ExitCode {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let Ok(mut ends) = Ends::catch() else {
         return out::failure("can't listen for signals");
     };
     let (ended, end) = oneshot::channel();
@@ -88,8 +87,7 @@ async fn until_told(reader: Reader, counts: &Arc<Counts>) -> ExitCode {
         return out::failure(&format!("can't start a thread: {error}"));
     }
     tokio::select! {
-        _ = terminate.recv() => ExitCode::SUCCESS,
-        _ = interrupt.recv() => ExitCode::SUCCESS,
+        () = ends.come() => ExitCode::SUCCESS,
         printed = end => match printed {
             Ok(written) => out::finish(written),
             Err(_) => out::failure("printing ended unexpectedly"),

@@ -18,12 +18,12 @@ use dt_collect::diagnosis::DiagnosisConfig;
 use dt_collect::http::{self, Site};
 use dt_collect::{Matrix, MatrixConfig, Observer, View, terminal};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use self::fault::{Fault, Switch};
 use self::mesh::Mesh;
+use crate::ends::Ends;
 use crate::{ending, logging, out};
 
 /// The page is served once every pair has numbers, and after this long in any case.
@@ -136,8 +136,7 @@ pub(crate) fn run(args: &DemoArgs) -> ExitCode {
 }
 
 async fn demo(args: &DemoArgs) -> Result<(), String> {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let Ok(mut ends) = Ends::catch() else {
         return Err("signals can't be caught".to_owned());
     };
     // Bound first: a port that is taken should be heard of before anything is started.
@@ -158,10 +157,7 @@ async fn demo(args: &DemoArgs) -> Result<(), String> {
     let notes = mesh.notes();
     matrix.set_notes(notes.clone());
     let mut ended = Box::pin(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        ends.come().await;
         ending::within_time();
     });
     let complete = tokio::select! {

@@ -57,3 +57,64 @@ fn a_probe_thread_that_hangs_does_not_hold_up_the_end() {
     assert_eq!(finished.status.code(), Some(0), "{finished}");
     assert!(finished.stderr.contains("the end took too long"), "{finished}");
 }
+
+/// An agent that knows nobody and publishes to a file of its own.
+fn lonely(directory: &tempfile::TempDir, wrapper: &[&str]) -> Process {
+    let peers = directory.path().join("peers.toml");
+    std::fs::write(&peers, "").unwrap();
+    let sink = format!("file:{}", directory.path().join("records").display());
+    let words: Vec<&str> = wrapper
+        .iter()
+        .copied()
+        .chain([env!("CARGO_BIN_EXE_dt"), "agent"])
+        .collect();
+    let mut command = std::process::Command::new(words[0]);
+    command
+        .args(&words[1..])
+        .args([
+            "--node",
+            "n",
+            "--http",
+            "off",
+            "--listen",
+            "127.0.0.1:0",
+            "--probe",
+            "grpc",
+        ])
+        .args(["--sink", &sink, "--peers"])
+        .arg(&peers);
+    let mut agent = Process::spawn("dt agent", &mut command).unwrap();
+    agent
+        .wait_for("the start", |agent| {
+            Ok(agent.stderr()?.contains("agent started").then_some(()))
+        })
+        .unwrap();
+    agent
+}
+
+#[test]
+fn a_terminal_that_closes_ends_an_agent_in_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let agent = lonely(&directory, &[]);
+    agent.signal(Signal::SIGHUP).unwrap();
+    let finished = agent.finish().unwrap();
+    assert_eq!(finished.status.code(), Some(0), "{finished}");
+    assert!(finished.stderr.contains("shut down"), "{finished}");
+}
+
+#[test]
+fn under_nohup_an_agent_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let agent = lonely(&directory, &["nohup"]);
+    agent.signal(Signal::SIGHUP).unwrap();
+    // The one after it shows that the first was passed over.
+    agent.signal(Signal::SIGUSR1).unwrap();
+    let mut agent = agent;
+    agent
+        .wait_for("the next order", |agent| {
+            Ok(agent.stderr()?.contains("probing switched").then_some(()))
+        })
+        .unwrap();
+    let finished = agent.terminate().unwrap();
+    assert_eq!(finished.status.code(), Some(0), "{finished}");
+}
