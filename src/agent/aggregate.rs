@@ -178,6 +178,16 @@ impl Aggregate {
         Some(&self.tables[kind as usize].rows.get(id.0 as usize)?.as_ref()?.place)
     }
 
+    /// The first round doesn't wait for a probe of this target: none is sent yet.
+    pub(crate) fn waive(&mut self, kind: ProbeKind, id: TargetId) {
+        if let Some(Some(row)) = self.tables[kind as usize].rows.get_mut(id.0 as usize)
+            && !row.seen
+        {
+            row.seen = true;
+            self.unseen -= usize::from(!row.leaving);
+        }
+    }
+
     /// Adds an event to the open window.
     pub(crate) fn apply(&mut self, kind: ProbeKind, event: &Event) {
         let table = &mut self.tables[kind as usize];
@@ -303,6 +313,9 @@ impl Table {
         let (left, manner) = (&mut self.left, &self.manner);
         self.windows.close_one(id, |sums, gone| {
             row.gone = gone;
+            if !manner.recorded {
+                return;
+            }
             let mut summary = closer.summarize(&row.place, sums, manner);
             row.last = Some(Last::of(&summary));
             // One record for a pair and window, also where its probing was begun anew within it.
@@ -329,7 +342,7 @@ impl Table {
             let mut has_left = false;
             self.windows.close_one(id, |sums, gone| {
                 has_left = gone;
-                if sums.counts().sent() == 0 {
+                if sums.counts().sent() == 0 || !manner.recorded {
                     return;
                 }
                 let summary = closer.summarize(&row.place, sums, manner);

@@ -8,6 +8,7 @@ fn aggregate(now_ms: u64) -> Aggregate {
     let manner = |probe| Manner {
         source: endpoint("me"),
         probe,
+        recorded: true,
         method: Method::Echo,
         payload_bytes: Some(56),
         clocks: KERNEL,
@@ -276,4 +277,34 @@ fn a_window_that_goes_on_is_one_of_several_widths() {
         .map(|s| s.window_start_ms)
         .collect();
     assert_eq!(windows, [20_000]);
+}
+
+#[test]
+fn a_target_that_is_only_asked_has_no_records_and_holds_up_no_round() {
+    let mut aggregate = aggregate(0);
+    aggregate.tables[ProbeKind::Grpc as usize].manner.recorded = false;
+    let asked = aggregate.add(ProbeKind::Grpc, place("a"));
+    let waiting = aggregate.add(ProbeKind::Icmp, place("a"));
+    aggregate.view_taken();
+    aggregate.apply(ProbeKind::Grpc, &event(asked, What::Failed(Fate::Refused)));
+    assert!(!aggregate.is_first_round_done(false));
+    aggregate.waive(ProbeKind::Icmp, waiting);
+    aggregate.waive(ProbeKind::Icmp, waiting);
+    assert!(aggregate.is_first_round_done(false));
+    aggregate.close(at(10_000), 0);
+    aggregate.advance(usize::MAX);
+    let made: Vec<_> = aggregate
+        .take()
+        .iter()
+        .map(|s| (s.pair.probe, s.counts.sent()))
+        .collect();
+    assert_eq!(made, [(ProbeKind::Icmp, 0)]);
+    assert!(aggregate.last(ProbeKind::Grpc, asked).is_none());
+    // Its id is free again once it is gone.
+    aggregate.leave(ProbeKind::Grpc, asked);
+    aggregate.apply(ProbeKind::Grpc, &event(asked, What::Gone));
+    aggregate.close(at(20_000), 0);
+    aggregate.advance(usize::MAX);
+    assert_eq!(aggregate.take().len(), 1);
+    assert_eq!(aggregate.add(ProbeKind::Grpc, place("b")), asked);
 }

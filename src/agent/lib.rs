@@ -5,6 +5,7 @@
 //! part it works with.
 
 mod aggregate;
+mod allowed;
 mod between;
 mod books;
 pub mod config;
@@ -25,6 +26,7 @@ mod sources;
 mod status;
 mod totals;
 
+pub use allowed::Allowed;
 pub use between::Between;
 pub use health::Health;
 pub use lifecycle::{Agent, Hooks, Order, StartError};

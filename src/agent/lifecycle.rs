@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::aggregate::Aggregate;
+use crate::allowed::Allowed;
 use crate::between::Between;
 use crate::books::{self, Books, Ledger};
 use crate::config::{AgentConfig, HostPort, Membership, key};
@@ -236,6 +237,8 @@ impl Agent {
             between: hooks.between,
             peers: Peers::default(),
             resolver,
+            allowed: Allowed::of(&config),
+            verifies: config.verifies(),
             stretched: false,
             switches: (true, true),
             config,

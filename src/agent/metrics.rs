@@ -56,6 +56,16 @@ fn mesh(page: &mut Page<'_>, shared: &Shared) -> fmt::Result {
         get(&totals.unresolved) as f64,
     )?;
     page.gauge(
+        "peers_refused",
+        "Peers not probed: outside zookeeper.allowed_networks, or at the place of another",
+        get(&totals.refused) as f64,
+    )?;
+    page.gauge(
+        "peers_strangers",
+        "Peers only asked once in 10 s: they have never answered PingNode",
+        get(&totals.strangers) as f64,
+    )?;
+    page.gauge(
         "probing_enabled",
         "0 while the kill switch is on",
         get(&totals.probing) as f64,

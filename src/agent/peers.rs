@@ -1,7 +1,9 @@
 //! Whom this node probes, and what changes when the membership does.
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,22 +21,72 @@ pub(crate) struct Peer {
     pub(crate) ip: Option<IpAddr>,
     /// The address its probes leave from; `None` where there is no route.
     pub(crate) source: Option<IpAddr>,
-    /// Why it has no address.
-    pub(crate) problem: Option<Box<str>>,
+    /// What is amiss.
+    pub(crate) problem: Option<Problem>,
+    /// How far it has come.
+    pub(crate) standing: Standing,
+    /// Whether it has answered at this address and port.
+    pub(crate) proven: bool,
     /// Its targets, one for each kind that is probed.
-    pub(crate) targets: [Option<TargetId>; ProbeKind::ALL.len()],
+    pub(crate) targets: Targets,
+}
+
+/// A peer's targets by kind.
+pub(crate) type Targets = [Option<TargetId>; ProbeKind::ALL.len()];
+
+/// How far a peer has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It has no targets: its address isn't known, or it may not be probed.
+    #[default]
+    Out,
+    /// It has targets, and is only asked, until it answers for the first time.
+    Stranger,
+    /// It is probed in every way.
+    Probed,
+}
+
+/// What is amiss with a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Problem {
+    /// Its name doesn't resolve.
+    Lookup(Box<str>),
+    /// It may not be probed.
+    Refused(Box<str>),
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::Lookup(why) => f.write_str(why),
+            Problem::Refused(why) => write!(f, "not probed: {why}"),
+        }
+    }
 }
 
 impl Peer {
     fn new(member: Arc<Member>) -> Peer {
-        let ip = member.address.parse().ok();
+        let ip = member.address.parse().ok().map(|ip: IpAddr| ip.to_canonical());
         Peer {
             member,
             ip,
             source: None,
             problem: None,
+            standing: Standing::Out,
+            proven: false,
             targets: [None; ProbeKind::ALL.len()],
         }
+    }
+
+    /// What `/peers` says is amiss.
+    pub(crate) fn complaint(&self) -> Option<String> {
+        let stranger = (self.standing == Standing::Stranger)
+            .then(|| "has never answered PingNode: only asked once in 10 s until it does".to_owned());
+        self.problem.as_ref().map(ToString::to_string).or(stranger)
+    }
+
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self.problem, Some(Problem::Refused(_)))
     }
 }
 
@@ -68,6 +120,8 @@ pub(crate) struct Peers {
     all: HashMap<Name, Peer>,
     /// The nodes registered by a name, by that name.
     by_host: HashMap<SmolStr, Vec<SmolStr>>,
+    /// Who is probed where, of peers of which two may claim the same place: several names may lead to one.
+    by_place: BTreeMap<(IpAddr, u16), SmolStr>,
 }
 
 /// What an update of the pinglist amounts to.
@@ -97,6 +151,7 @@ impl Peers {
                     // A look-up that was good is still good under another label.
                     if let Some(old) = changed.as_ref().filter(|old| old.member.address == member.address) {
                         peer.ip = old.ip;
+                        peer.proven = old.proven && old.member.port == member.port;
                     }
                     change.removed.extend(changed);
                     change.added.push(Arc::clone(member));
@@ -124,6 +179,16 @@ impl Peers {
         self.all.get_mut(node)
     }
 
+    /// Takes a peer out, to be put back at once.
+    pub(crate) fn take(&mut self, node: &str) -> Option<Peer> {
+        self.all.remove(node)
+    }
+
+    /// Puts it back.
+    pub(crate) fn put(&mut self, peer: Peer) {
+        self.all.insert(Name(Arc::clone(&peer.member)), peer);
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Peer> {
         self.all.values()
     }
@@ -140,6 +205,40 @@ impl Peers {
     /// The nodes registered under this host name.
     pub(crate) fn nodes_at(&self, host: &str) -> Vec<SmolStr> {
         self.by_host.get(host).cloned().unwrap_or_default()
+    }
+
+    /// Gives `node` the place, unless another peer has it.
+    ///
+    /// # Errors
+    /// That peer's name.
+    pub(crate) fn claim(&mut self, ip: IpAddr, port: u16, node: &SmolStr) -> Result<(), SmolStr> {
+        match self.by_place.entry((ip, port)) {
+            Entry::Occupied(other) if other.get() != node => Err(other.get().clone()),
+            Entry::Occupied(_) => Ok(()),
+            Entry::Vacant(free) => {
+                free.insert(node.clone());
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes back what [`Peers::claim`] gave.
+    pub(crate) fn release(&mut self, ip: IpAddr, port: u16, node: &str) {
+        if self.by_place.get(&(ip, port)).is_some_and(|holder| holder == node) {
+            self.by_place.remove(&(ip, port));
+        }
+    }
+
+    /// The nodes that have claimed a place at this address.
+    pub(crate) fn placed_at(&self, ip: IpAddr) -> impl Iterator<Item = &Peer> {
+        let places = self.by_place.range((ip, 0)..=(ip, u16::MAX));
+        places.filter_map(|(_, node)| self.get(node))
+    }
+
+    /// The nodes that may not be probed.
+    pub(crate) fn refused(&self) -> Vec<SmolStr> {
+        let refused = self.all.values().filter(|peer| peer.is_refused());
+        refused.map(|peer| peer.member.node.clone()).collect()
     }
 
     /// How many have no address.
@@ -200,6 +299,46 @@ mod tests {
         let change = peers.update(&[selected("b", "b.example", ""), selected("c", "10.0.0.3", "")]);
         assert_eq!(names(&change), (vec!["a"], vec!["c"]));
         assert_eq!(peers.len(), 2);
+    }
+
+    #[test]
+    fn what_answered_at_an_address_and_port_has_answered_under_other_labels_only() {
+        for (changed, proven) in [
+            (selected("a", "10.0.0.1", "y"), true),
+            (selected("a", "10.0.0.2", "z"), false),
+            (
+                {
+                    let mut port = selected("a", "10.0.0.1", "z");
+                    Arc::make_mut(&mut port.member).port = 22;
+                    port
+                },
+                false,
+            ),
+        ] {
+            let mut peers = Peers::default();
+            peers.update(&[selected("a", "10.0.0.1", "z")]);
+            peers.get_mut("a").unwrap().proven = true;
+            peers.update(&[changed]);
+            assert_eq!(peers.get("a").unwrap().proven, proven);
+        }
+    }
+
+    #[test]
+    fn a_place_is_one_peers() {
+        let mut peers = Peers::default();
+        let ip: IpAddr = [10, 0, 0, 1].into();
+        assert_eq!(peers.claim(ip, 1, &"a".into()), Ok(()));
+        assert_eq!(peers.claim(ip, 1, &"a".into()), Ok(()));
+        assert_eq!(peers.claim(ip, 1, &"b".into()), Err("a".into()));
+        assert_eq!(peers.claim(ip, 2, &"b".into()), Ok(()));
+        peers.update(&[selected("a", "10.0.0.1", ""), selected("b", "10.0.0.1", "")]);
+        let there: Vec<_> = peers.placed_at(ip).map(|peer| peer.member.key()).collect();
+        assert_eq!(there, ["a", "b"]);
+        assert_eq!(peers.placed_at([10, 0, 0, 2].into()).count(), 0);
+        peers.release(ip, 1, "b");
+        assert_eq!(peers.claim(ip, 1, &"b".into()), Err("a".into()));
+        peers.release(ip, 1, "a");
+        assert_eq!(peers.claim(ip, 1, &"b".into()), Ok(()));
     }
 
     #[test]

@@ -11,6 +11,8 @@ use dt_record::{Endpoint, Pair};
 pub(crate) struct Manner {
     pub(crate) source: Arc<Endpoint>,
     pub(crate) probe: ProbeKind,
+    /// Whether there are records of them: none of pings that only ask whether somebody is there.
+    pub(crate) recorded: bool,
     pub(crate) method: Method,
     pub(crate) payload_bytes: Option<u32>,
     /// The clocks in use, for windows in which nothing was received.

@@ -23,6 +23,12 @@ const RING_SECONDS: usize = 4;
 /// Most probes of a kind in flight or remembered.
 const SLOTS: u32 = 1 << 17;
 
+/// How pings are made where they aren't measured: as by default.
+const ASKED: Timing = Timing {
+    interval: Duration::from_secs(10),
+    timeout: Duration::from_secs(5),
+};
+
 /// How one kind is measured.
 #[derive(Clone, Copy, Debug)]
 struct Kind {
@@ -101,10 +107,13 @@ impl Probers {
             let priority = thread.granted().realtime_priority;
             tracing::info!(priority, "the probe thread has real-time priority");
         }
-        let grpc = config.grpc.map(|timing| {
+        // Members may have to answer a ping although none are wanted.
+        let asked = config.verifies().then_some(ASKED);
+        let grpc = config.grpc.or(asked).map(|timing| {
             let prober = ProberConfig {
                 timeout: timing.timeout,
                 period: timing.interval,
+                pings: config.grpc.is_some(),
                 seed,
                 // As many pings of a peer may be under way as fall due within the time-out.
                 max_overlap: overlap(timing),
@@ -139,6 +148,7 @@ impl Probers {
             Manner {
                 source: Arc::clone(source),
                 probe,
+                recorded: kind.is_some(),
                 // There are no records of a kind that isn't measured.
                 method: kind.map_or(Method::Echo, |kind| kind.method),
                 payload_bytes: (probe == ProbeKind::Icmp).then(|| config.icmp_payload_bytes.into()),
@@ -156,12 +166,22 @@ impl Probers {
         self.command(Command::Add(kind, spec));
     }
 
-    pub(crate) fn add_grpc(&self, id: TargetId, target: GrpcTarget) {
-        if let Some(grpc) = &self.grpc
-            && !grpc.add(id, target)
-        {
+    /// `known` is whether it has answered before.
+    pub(crate) fn add_grpc(&self, id: TargetId, target: GrpcTarget, known: bool) {
+        let Some(grpc) = &self.grpc else { return };
+        let added = if known {
+            grpc.add(id, target)
+        } else {
+            grpc.add_stranger(id, target)
+        };
+        if !added {
             tracing::error!(id = id.0, "the gRPC prober refuses a target");
         }
+    }
+
+    /// What each peer's share of the cap comes to: the time between two probes.
+    pub(crate) fn set_share(&self, time: Duration) {
+        self.grpc.iter().for_each(|grpc| grpc.set_share(time));
     }
 
     pub(crate) fn remove(&self, kind: ProbeKind, id: TargetId) {

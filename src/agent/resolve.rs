@@ -16,8 +16,8 @@ const LOOKUPS: usize = 32;
 pub(crate) struct Resolved {
     /// As registered.
     pub(crate) host: String,
-    /// Its address, or why there is none.
-    pub(crate) answer: Result<IpAddr, String>,
+    /// Its addresses, the one to be preferred first, or why there is none.
+    pub(crate) answer: Result<Vec<IpAddr>, String>,
 }
 
 /// Looks names up; answers come on the channel, in any order.
@@ -53,9 +53,10 @@ impl Resolver {
             // The semaphore is never closed; should it be, the look-up goes ahead.
             let _permit = permits.acquire().await;
             let answer = match tokio::net::lookup_host((host.as_str(), 0)).await {
-                Ok(found) => {
-                    preferred(found.map(|a| a.ip())).ok_or_else(|| format!("{host}: has no address of a single host"))
-                }
+                Ok(found) => match ordered(found.map(|a| a.ip())) {
+                    none if none.is_empty() => Err(format!("{host}: has no address of a single host")),
+                    some => Ok(some),
+                },
                 Err(error) => Err(format!("{host}: can't be resolved: {error}")),
             };
             let _ = answers.send(Resolved { host, answer });
@@ -68,12 +69,16 @@ impl Resolver {
     }
 }
 
-/// The address to probe: the first IPv4 one, else the first. Nodes with both register a name mostly for the former, and
-/// a choice that doesn't change with the order of the answers keeps a pair's series whole.
-fn preferred(found: impl Iterator<Item = IpAddr>) -> Option<IpAddr> {
-    let mut all: Vec<IpAddr> = found.filter(|ip| is_one_host(*ip)).collect();
+/// The addresses that can be probed: the IPv4 ones, then the others, each in order. Nodes with both register a name mostly
+/// for the former, and a choice that doesn't change with the order of the answers keeps a pair's series whole.
+fn ordered(found: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
+    let mut all: Vec<IpAddr> = found
+        .map(|ip| ip.to_canonical())
+        .filter(|ip| is_one_host(*ip))
+        .collect();
     all.sort_unstable();
-    all.first().copied()
+    all.dedup();
+    all
 }
 
 #[cfg(test)]
@@ -87,9 +92,9 @@ mod tests {
             IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
             [10, 0, 0, 1].into(),
         ];
-        assert_eq!(preferred(ips.into_iter()), Some(IpAddr::from([10, 0, 0, 1])));
-        assert_eq!(preferred(ips.into_iter().rev()), Some(IpAddr::from([10, 0, 0, 1])));
-        assert_eq!(preferred(std::iter::empty()), None);
+        assert_eq!(ordered(ips.into_iter()), ordered(ips.into_iter().rev()));
+        assert_eq!(ordered(ips.into_iter())[0], IpAddr::from([10, 0, 0, 1]));
+        assert_eq!(ordered([IpAddr::from([0, 0, 0, 0])].into_iter()), [] as [IpAddr; 0]);
     }
 
     #[tokio::test]
@@ -103,7 +108,7 @@ mod tests {
             match answer.answer {
                 Ok(ip) => {
                     good += 1;
-                    assert!(ip.is_loopback());
+                    assert!(ip.iter().all(IpAddr::is_loopback));
                 }
                 Err(why) => assert!(why.contains("not a name"), "{why}"),
             }

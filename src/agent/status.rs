@@ -31,7 +31,7 @@ pub(crate) struct PeerStatus {
     pub(crate) address: String,
     /// The address probed; `null` while the name doesn't resolve.
     pub(crate) ip: Option<String>,
-    /// Why it isn't probed, where it isn't.
+    /// What is amiss: why it isn't probed, or is only asked whether it is there.
     pub(crate) problem: Option<String>,
     /// Its zone.
     pub(crate) zone: String,

@@ -118,6 +118,10 @@ pub(crate) struct Totals {
     pub(crate) members: AtomicU64,
     /// Peers whose registered name doesn't resolve, and which are therefore not probed.
     pub(crate) unresolved: AtomicU64,
+    /// Peers that may not be probed.
+    pub(crate) refused: AtomicU64,
+    /// Peers that have never answered, and are only asked.
+    pub(crate) strangers: AtomicU64,
     /// How far the rate cap stretches the intervals, in thousandths: 1000 is not at all.
     pub(crate) stretch_milli: AtomicU64,
     /// 1 while probing is switched on.

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use dt_agent::Allowed;
 use dt_agent::config::{Loaded, Membership, Stretch, duration, stretch};
 use dt_membership::zookeeper::{self, ZooKeeperConfig};
 use dt_membership::{Selected, View, file, pinglist};
@@ -104,13 +105,20 @@ async fn live(at: ZooKeeperConfig) -> Result<View, ExitCode> {
     })
 }
 
+/// Says why an address may not be probed. Names are not looked up.
+fn refused(loaded: &Loaded) -> impl Fn(&str) -> Option<String> + use<> {
+    let allowed = Allowed::of(&loaded.config);
+    move |address| allowed.as_ref()?.check(address.parse().ok()?).err()
+}
+
 fn json(loaded: &Loaded, view: &View, chosen: &[Selected], rate: &Stretch) -> serde_json::Value {
     let config = &loaded.config;
+    let refused = refused(loaded);
     let peer = |Selected { member, why }: &Selected| {
         serde_json::json!({
             "node": member.node, "address": member.address, "port": member.port, "tcp_port": member.tcp_port,
             "zone": member.zone, "rack": member.rack, "region": member.region, "original": member.original,
-            "why": why.to_string(),
+            "why": why.to_string(), "refused": refused(&member.address),
         })
     };
     let kinds = config.probes().map(|(kind, timing)| {
@@ -139,6 +147,7 @@ fn table(loaded: &Loaded, view: &View, chosen: &[Selected], rate: &Stretch) -> S
         chosen.len(),
         view.members.len()
     );
+    let refused = refused(loaded);
     let mut rows = vec![["NODE", "ADDRESS", "ZONE", "RACK", "WHY"].map(str::to_owned)];
     rows.extend(chosen.iter().map(|Selected { member, why }| {
         [
@@ -146,7 +155,10 @@ fn table(loaded: &Loaded, view: &View, chosen: &[Selected], rate: &Stretch) -> S
             member.authority(),
             member.zone.to_string(),
             member.rack.to_string(),
-            why.to_string(),
+            match refused(&member.address) {
+                Some(refused) => format!("{why}, but not probed: {refused}"),
+                None => why.to_string(),
+            },
         ]
     }));
     let widths: [usize; 4] = std::array::from_fn(|i| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0));

@@ -12,6 +12,7 @@ use h2::{Ping, PingPong};
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::fate;
@@ -19,6 +20,8 @@ use crate::fate;
 /// Answers are a few bytes: small windows bound what a hostile peer can make us hold.
 const WINDOW: u32 = 64 * 1024;
 const MAX_HEADERS: u32 = 8 * 1024;
+/// Within this time a SYN is not sent again (RFC 6298, 2.1: at first after 1 s).
+const ONE_SYN: Duration = Duration::from_millis(900);
 
 /// A live connection; dropping it (with all calls on it) closes it.
 #[derive(Clone, Debug)]
@@ -51,16 +54,23 @@ impl Connection {
 ///
 /// `user_timeout` bounds how long sent bytes may stay unacknowledged before the kernel gives the connection up: a peer
 /// that vanished is dialled anew within one time-out instead of after a quarter of an hour. `place` is held until the socket is closed.
+/// A stranger, who may be no peer at all, is sent one SYN.
 pub(crate) async fn dial(
     address: SocketAddr,
     source: Option<IpAddr>,
     user_timeout: Duration,
+    stranger: bool,
     place: Option<OwnedSemaphorePermit>,
     cancel: &CancellationToken,
 ) -> Result<Connection, Fate> {
-    let stream = connect(address, source, user_timeout)
-        .await
-        .map_err(|error| fate::of_dial(&error))?;
+    let connected = connect(address, source, user_timeout);
+    let connected = if stranger {
+        let silent = |_| io::Error::from(io::ErrorKind::TimedOut);
+        timeout(ONE_SYN, connected).await.map_err(silent).flatten()
+    } else {
+        connected.await
+    };
+    let stream = connected.map_err(|error| fate::of_dial(&error))?;
     let (send, mut driver) = Builder::new()
         .enable_push(false)
         .initial_window_size(WINDOW)

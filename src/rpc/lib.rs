@@ -10,6 +10,7 @@ mod bind;
 mod call;
 mod connection;
 mod fate;
+mod gate;
 pub mod message;
 mod peer;
 mod ping;

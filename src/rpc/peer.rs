@@ -1,7 +1,7 @@
 //! One peer of the prober: where it is, what is sent to it, its connection and what is still open for it.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use dt_probe::TargetId;
 use tokio::sync::Semaphore;
@@ -36,13 +36,15 @@ pub(crate) struct Peer {
     /// Whoever may still send an event for this peer: its registration, pings, watchers for late answers.
     holders: AtomicU32,
     pub(crate) removed: CancellationToken,
+    /// It has answered once, or is taken to.
+    pub(crate) proven: AtomicBool,
     /// Room for those who wait for answers after the time-out.
     pub(crate) watchers: Semaphore,
 }
 
 impl Peer {
     /// Held once, by its registration.
-    pub(crate) fn new(id: TargetId, target: GrpcTarget, max_overlap: u32) -> Result<Self, http::Error> {
+    pub(crate) fn new(id: TargetId, target: GrpcTarget, proven: bool, max_overlap: u32) -> Result<Self, http::Error> {
         let GrpcTarget {
             authority,
             address,
@@ -60,8 +62,13 @@ impl Peer {
             in_flight: AtomicU32::new(0),
             holders: AtomicU32::new(1),
             removed: CancellationToken::new(),
+            proven: AtomicBool::new(proven),
             watchers: Semaphore::new(max_overlap as usize),
         })
+    }
+
+    pub(crate) fn is_proven(&self) -> bool {
+        self.proven.load(Ordering::Relaxed)
     }
 
     pub(crate) fn hold(&self) {

@@ -53,6 +53,7 @@ async fn decide_and_tell(shared: &Arc<Shared>, peer: &Arc<Peer>) -> Option<Optio
     } else {
         (What::Skipped(1), None)
     };
+    shared.asked(peer, matches!(what, What::Received(_)));
     shared.tell(peer.id, what).await;
     if matches!(what, What::Skipped(_)) {
         shared.counters.voided.fetch_add(1, Relaxed);
@@ -62,8 +63,10 @@ async fn decide_and_tell(shared: &Arc<Shared>, peer: &Arc<Peer>) -> Option<Optio
 
 async fn decide(shared: &Arc<Shared>, peer: &Arc<Peer>) -> (What, Option<LateCall>) {
     let deadline = Instant::now() + shared.config.timeout;
-    // A connection may turn out to be gone just as it is used; the ping hasn't left then, and one fresh dial is due.
-    for _ in 0..2 {
+    // A connection may turn out to be gone just as it is used; the ping hasn't left then, and one fresh dial is due. Not to
+    // one who has never answered.
+    let dials = if peer.is_proven() { 2 } else { 1 };
+    for _ in 0..dials {
         let queued = AtomicBool::new(false);
         let connection = match until(deadline, &mut pin!(connect(shared, peer, &queued))).await {
             Waited::Done(Ok(connection)) => connection,
@@ -119,7 +122,8 @@ async fn connect(shared: &Shared, peer: &Peer, queued: &AtomicBool) -> Result<Co
     let place = Arc::clone(&shared.places).try_acquire_owned().ok();
     let keep = place.is_some();
     let user_timeout = shared.config.timeout;
-    let dialled = dial(peer.address, peer.source, user_timeout, place, &shared.cancel).await;
+    let stranger = !peer.is_proven();
+    let dialled = dial(peer.address, peer.source, user_timeout, stranger, place, &shared.cancel).await;
     drop(turn);
     let connection = dialled?;
     if keep {
@@ -135,6 +139,7 @@ async fn watch_for_late(shared: &Shared, peer: &Peer, call: LateCall) {
     };
     let watch = async {
         if let Ok(Ok(_)) = timeout(shared.config.late_memory(), call).await {
+            shared.asked(peer, true);
             shared.tell(peer.id, What::Late).await;
         }
     };

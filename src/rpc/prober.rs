@@ -2,19 +2,20 @@
 //!
 //! One task keeps the schedule; a ping in flight is one light task; an idle peer costs its connection and no timer.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dt_probe::time::nanos;
-use dt_probe::{Event, Mono, Pattern, Schedule, TargetId, What};
+use dt_probe::{Event, MIN_PAIR_INTERVAL, Mono, Pattern, Schedule, TargetId, What};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::gate::Gate;
 use crate::peer::{GrpcTarget, Peer};
 use crate::ping;
 
@@ -37,6 +38,9 @@ pub struct ProberConfig {
     pub max_dials: usize,
     /// Pings of one target in flight at once; one more is skipped. Default 4.
     pub max_overlap: u32,
+    /// Whether targets are pinged that have answered. Where they aren't, the prober only asks those of
+    /// [`Prober::add_stranger`], until they answer. Default true.
+    pub pings: bool,
     /// Counts the suspends of this host, whoever notices them. Default: a count of its own, always 0.
     pub suspends: Arc<AtomicU64>,
 }
@@ -50,6 +54,7 @@ impl Default for ProberConfig {
             max_connections: 1024,
             max_dials: 1024,
             max_overlap: 4,
+            pings: true,
             suspends: Arc::default(),
         }
     }
@@ -121,6 +126,10 @@ pub(crate) struct Shared {
 struct State {
     peers: HashMap<TargetId, Arc<Peer>>,
     schedule: Schedule,
+    /// Those that have never answered.
+    gate: Gate,
+    /// Those that just have, and from when on they may be pinged again, the earliest first.
+    proven: VecDeque<(Mono, TargetId)>,
     /// Nothing begins any more, whatever is enabled.
     draining: bool,
 }
@@ -134,6 +143,8 @@ impl Prober {
         let state = State {
             peers: HashMap::new(),
             schedule: Schedule::new(Pattern::Continuous, nanos(config.period), config.seed, Mono(0)),
+            gate: Gate::new(config.seed),
+            proven: VecDeque::new(),
             draining: false,
         };
         let shared = Arc::new(Shared {
@@ -157,7 +168,17 @@ impl Prober {
     /// Pings `target` from now on, for the first time within one period. False, and nothing done, where `id` is taken:
     /// it is free again after its [`What::Gone`].
     pub fn add(&self, id: TargetId, target: GrpcTarget) -> bool {
-        let Ok(peer) = Peer::new(id, target, self.shared.config.max_overlap) else {
+        self.admit(id, target, true)
+    }
+
+    /// As [`Prober::add`], but asks `target` at most once in 10 s until it has answered, and not at all while another
+    /// stranger at the same address has been asked in vain that lately.
+    pub fn add_stranger(&self, id: TargetId, target: GrpcTarget) -> bool {
+        self.admit(id, target, false)
+    }
+
+    fn admit(&self, id: TargetId, target: GrpcTarget, proven: bool) -> bool {
+        let Ok(peer) = Peer::new(id, target, proven, self.shared.config.max_overlap) else {
             return false;
         };
         let now = self.shared.now();
@@ -165,8 +186,12 @@ impl Prober {
         if state.peers.contains_key(&id) {
             return false;
         }
+        if proven {
+            state.schedule.add(id, now);
+        } else {
+            state.gate.add(id, peer.address.ip(), now);
+        }
         state.peers.insert(id, Arc::new(peer));
-        state.schedule.add(id, now);
         drop(state);
         self.shared.changed.notify_one();
         true
@@ -177,12 +202,28 @@ impl Prober {
         let mut state = self.shared.lock();
         state.schedule.remove(id);
         let removed = state.peers.remove(&id);
+        if let Some(peer) = &removed {
+            state.gate.remove(id, peer.address.ip());
+        }
         drop(state);
         if let Some(peer) = removed {
             peer.removed.cancel();
             let shared = Arc::clone(&self.shared);
             self.shared.tracker.spawn(async move { shared.release(&peer).await });
         }
+    }
+
+    /// What a peer's share of this node's budget of probes comes to: the time between two. Strangers are asked out of
+    /// theirs, so that thousands of them are no burst.
+    pub fn set_share(&self, time: Duration) {
+        self.shared.lock().gate.set_share(nanos(time));
+        self.shared.changed.notify_one();
+    }
+
+    /// How many strangers there are.
+    #[must_use]
+    pub fn strangers(&self) -> usize {
+        self.shared.lock().gate.len()
     }
 
     /// A new period for all targets; each keeps its place in the round.
@@ -198,8 +239,10 @@ impl Prober {
         let mut state = self.shared.lock();
         if enabled {
             state.schedule.resume(now);
+            state.gate.resume();
         } else {
             state.schedule.pause();
+            state.gate.pause();
         }
         drop(state);
         self.shared.changed.notify_one();
@@ -254,6 +297,23 @@ impl Shared {
 
     fn now(&self) -> Mono {
         Mono(nanos(self.started.elapsed()))
+    }
+
+    /// What came of a ping, told before its event: one who answers for the first time is a stranger no longer.
+    pub(crate) fn asked(&self, peer: &Peer, well: bool) {
+        if peer.is_proven() {
+            return;
+        }
+        let now = self.now();
+        let mut state = self.lock();
+        if state.gate.answered(peer.id, peer.address.ip(), well, now) {
+            peer.proven.store(true, Relaxed);
+            if self.config.pings {
+                state.proven.push_back((now.plus(MIN_PAIR_INTERVAL), peer.id));
+            }
+        }
+        drop(state);
+        self.changed.notify_one();
     }
 
     /// Queues an event; an owner who no longer reads has no use for it.
@@ -312,6 +372,12 @@ impl Shared {
         if state.draining {
             return (skipped, None);
         }
+        while let Some((due, id)) = state.proven.front().copied().filter(|(due, _)| *due <= now) {
+            state.proven.pop_front();
+            if state.peers.get(&id).is_some_and(|peer| peer.is_proven()) {
+                state.schedule.add(id, due);
+            }
+        }
         while let Some(due) = state.schedule.pop_due(now) {
             let Some(peer) = state.peers.get(&due.target) else {
                 continue;
@@ -320,18 +386,29 @@ impl Shared {
             if due.send && peer.in_flight.load(Relaxed) >= self.config.max_overlap {
                 missed = missed.saturating_add(1);
             } else if due.send {
-                peer.hold();
-                peer.in_flight.fetch_add(1, Relaxed);
-                self.in_flight.fetch_add(1, Relaxed);
-                self.counters.begun.fetch_add(1, Relaxed);
-                self.tracker.spawn(ping::run(Arc::clone(self), Arc::clone(peer)));
+                self.begin(peer);
             }
             if missed > 0 {
                 peer.hold();
                 skipped.push((Arc::clone(peer), missed));
             }
         }
-        (skipped, state.schedule.next_due())
+        while let Some(stranger) = state.gate.pop_due(now) {
+            if let Some(peer) = state.peers.get(&stranger) {
+                self.begin(peer);
+            }
+        }
+        let proven = state.proven.front().map(|(due, _)| *due);
+        let next = [state.schedule.next_due(), state.gate.next_due(), proven];
+        (skipped, next.into_iter().flatten().min())
+    }
+
+    fn begin(self: &Arc<Self>, peer: &Arc<Peer>) {
+        peer.hold();
+        peer.in_flight.fetch_add(1, Relaxed);
+        self.in_flight.fetch_add(1, Relaxed);
+        self.counters.begun.fetch_add(1, Relaxed);
+        self.tracker.spawn(ping::run(Arc::clone(self), Arc::clone(peer)));
     }
 }
 

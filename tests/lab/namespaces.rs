@@ -135,6 +135,21 @@ impl Namespace {
         self.enter(move || std::fs::write(&path, value).during(format!("write '{value}' to {path}")))?
     }
 
+    /// What names resolve to for programs started inside from now on: the text of `/etc/hosts`.
+    ///
+    /// # Errors
+    /// Where it can't be written.
+    pub fn hosts(&self, text: &str) -> Result {
+        // `ip netns exec` puts what is here over the files of /etc.
+        let folder = self.files();
+        std::fs::create_dir_all(&folder).during(format!("make {}", folder.display()))?;
+        std::fs::write(folder.join("hosts"), text).during(format!("write {}/hosts", folder.display()))
+    }
+
+    fn files(&self) -> std::path::PathBuf {
+        std::path::Path::new("/etc/netns").join(&self.name)
+    }
+
     /// Runs `action` on a thread inside this namespace. Sockets opened there stay in it for life; child processes and
     /// threads started there inherit it.
     ///
@@ -201,6 +216,7 @@ impl Drop for Namespace {
             .args(["netns", "delete", &self.name])
             .stderr(Stdio::null())
             .status();
+        let _ = std::fs::remove_dir_all(self.files());
     }
 }
 

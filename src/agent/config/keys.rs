@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::draft::PerKind;
 use super::host_port::HostPort;
 use super::key::{Convert, Key, Kind, Original};
+use super::networks;
 use super::parse;
 
 const LABEL: &str = "at most 255 bytes without control characters";
@@ -430,6 +431,30 @@ pub static KEYS: &[Key] = &[
             let bounds = (Duration::from_secs(1), Duration::from_secs(600));
             put(&mut d.zookeeper.session_timeout, parse::between(v, bounds.0, bounds.1))
         }),
+        ..KEY
+    },
+    Key {
+        path: "zookeeper.allowed_networks",
+        value: "NETWORKS",
+        default: "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fc00::/7,127.0.0.0/8,::1/128,own",
+        accepted: "one or more of NETWORK/PREFIX, ADDRESS and own (the networks of this node's interfaces); link-local \
+                   addresses are refused whatever is allowed",
+        help: "Where members found through ZooKeeper may be probed; those elsewhere are not. Names are judged by what they \
+               resolve to; a peers file is never judged",
+        why: "Private networks. Whoever may write to ZooKeeper could else have every node probe any host of the Internet; \
+              nodes with public addresses need theirs here.",
+        kind: Kind::List(|d, v| put(&mut d.zookeeper.allowed_networks, networks::parse(v))),
+        ..KEY
+    },
+    Key {
+        path: "zookeeper.verify_members",
+        value: "BOOL",
+        default: "true",
+        accepted: SWITCH,
+        help: "Whether a member found through ZooKeeper is probed only once it has answered PingNode; until then it is \
+               asked once in 10 s",
+        why: "An address that somebody wrote into ZooKeeper need not be an agent's.",
+        kind: Kind::Bare(|d, v| put(&mut d.zookeeper.verify_members, parse::switch(v))),
         ..KEY
     },
     Key {

@@ -13,6 +13,7 @@ mod keys;
 mod load;
 mod model;
 mod near;
+mod networks;
 mod parse;
 mod rate;
 mod raw;
@@ -27,6 +28,7 @@ pub use load::{Flag, Inputs, Loaded, Setting, load};
 pub use model::{
     AgentConfig, Encoding, Kafka, Log, LogFormat, Membership, NodeLabels, Sink, TcpMethod, Timing, ZooKeeper,
 };
+pub use networks::{AllowedNetworks, is_link_local};
 pub use rate::{Stretch, stretch};
 pub use raw::{Raw, Source};
 pub use reference::reference;

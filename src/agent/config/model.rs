@@ -9,6 +9,7 @@ use dt_kernel::thread::Scheduling;
 use dt_probe::ProbeKind;
 
 use super::host_port::HostPort;
+use super::networks::AllowedNetworks;
 
 /// Everything one agent needs to know before it starts.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,6 +80,12 @@ impl AgentConfig {
         }
     }
 
+    /// Whether peers have to answer PingNode once before they are probed.
+    #[must_use]
+    pub fn verifies(&self) -> bool {
+        matches!(&self.membership, Membership::ZooKeeper(zookeeper) if zookeeper.verify_members)
+    }
+
     /// Takes over where this node stands.
     pub(crate) fn stands(&mut self, labels: &dt_membership::Labels) {
         self.zone = labels.zone.to_string();
@@ -134,6 +141,10 @@ pub struct ZooKeeper {
     pub heart_beat: String,
     /// The session timeout asked for, 1 s to 10 min. The server may grant another.
     pub session_timeout: Duration,
+    /// Where members may be probed.
+    pub allowed_networks: AllowedNetworks,
+    /// Whether a member is probed only once it has answered a ping.
+    pub verify_members: bool,
 }
 
 /// Where summary records go.

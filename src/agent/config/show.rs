@@ -28,10 +28,10 @@ fn value(key: &Key, raw: &Raw) -> String {
     match raw {
         Raw::Text(text) if matches!(key.kind, Kind::Bare(_)) => text.clone(),
         Raw::Text(text) => quoted(text),
-        // Kinds may stand several in one item.
+        // Kinds and networks may stand several in one item.
         Raw::List(items) => {
             let items: Vec<String> = match key.path {
-                "probe" => items
+                "probe" | "zookeeper.allowed_networks" => items
                     .iter()
                     .flat_map(|item| item.split(','))
                     .map(|item| quoted(item.trim()))

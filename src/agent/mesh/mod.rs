@@ -1,6 +1,7 @@
 //! The mesh task: it alone knows peers and windows. It takes what the membership says to the probers, and what the
 //! probers report to the windows, and closes the windows in time.
 
+mod admission;
 mod targets;
 mod windows;
 
@@ -16,6 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 
 use crate::aggregate::Aggregate;
+use crate::allowed::Allowed;
 use crate::between::Between;
 use crate::books::{Books, Ledger};
 use crate::config::AgentConfig;
@@ -48,6 +50,10 @@ pub(crate) struct Mesh {
     /// When all summaries of the window that was closed last are to be made.
     pub(crate) closed_by: Instant,
     pub(crate) resolver: Resolver,
+    /// Where peers may be probed; `None` for anywhere.
+    pub(crate) allowed: Option<Allowed>,
+    /// Whether a peer has to answer once before it is probed.
+    pub(crate) verifies: bool,
     pub(crate) stretched: bool,
     /// The membership's kill switch, and the local one of SIGUSR1: probing needs both.
     pub(crate) switches: (bool, bool),
@@ -109,6 +115,10 @@ impl Mesh {
                 _ = resolve.tick() => {
                     self.peers.host_names().into_iter().for_each(|name| self.resolver.ask(name.into()));
                     self.reroute();
+                    if let Some(allowed) = &mut self.allowed {
+                        allowed.look_again();
+                    }
+                    self.start_refused();
                 }
                 control = inbox.control.recv() => match control {
                     Some(Control::Toggle) => {

@@ -1,20 +1,15 @@
 //! From the membership's view to targets: whom this node probes, where, and how often.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use dt_membership::{Selected, View, pinglist};
+use dt_probe::ProbeKind;
 use dt_probe::time::nanos;
-use dt_probe::{ProbeKind, TargetId, TargetSpec};
-use dt_record::Endpoint;
-use dt_rpc::GrpcTarget;
 
 use super::Mesh;
-use crate::config::{Membership, is_one_host, stretch};
-use crate::peers::Peer;
-use crate::place::Place;
+use crate::config::{Membership, stretch};
+use crate::peers::{Peer, Problem};
 use crate::resolve::Resolved;
 
 impl Mesh {
@@ -29,14 +24,21 @@ impl Mesh {
             Membership::File(_) => None,
         };
         let selected: Vec<Selected> = pinglist(&self.config.node, view, most);
+        if let Some(allowed) = &mut self.allowed {
+            allowed.look_again();
+        }
         let change = self.peers.update(&selected);
         let (added, removed) = (change.added.len(), change.removed.len());
-        for peer in change.removed {
-            self.stop(peer.targets);
+        for mut peer in change.removed {
+            self.stop(&mut peer);
         }
         self.pace();
         for member in change.added {
             self.start(member.key());
+        }
+        if removed > 0 {
+            // What they had may be another's now.
+            self.start_refused();
         }
         let totals = &self.shared.totals;
         totals.members.store(view.members.len() as u64, Relaxed);
@@ -96,68 +98,8 @@ impl Mesh {
             self.probers
                 .set_rate(kind, (f64::from(self.config.max_rate) * share).ceil().max(1.0) as u32);
         }
-    }
-
-    /// Begins to probe a peer whose address is known, or asks for the address.
-    pub(super) fn start(&mut self, node: &str) {
-        let Some(peer) = self.peers.get_mut(node) else { return };
-        let Some(ip) = peer.ip else {
-            self.resolver.ask(peer.member.address.to_string());
-            return;
-        };
-        if !is_one_host(ip) {
-            let problem = format!("{ip}: no single host's address");
-            tracing::warn!(node, %problem, "a peer can't be probed");
-            peer.problem = Some(problem.into());
-            return;
-        }
-        let source = dt_kernel::route::source_for(ip).ok();
-        peer.source = source;
-        let destination = Arc::new(Endpoint {
-            node: peer.member.node.clone(),
-            zone: peer.member.zone.clone(),
-            rack: peer.member.rack.clone(),
-            region: peer.member.region.clone(),
-        });
-        for kind in ProbeKind::ALL.iter().copied() {
-            if self.probers.method(kind).is_none() {
-                continue;
-            }
-            let port = match kind {
-                ProbeKind::Icmp => 0,
-                ProbeKind::Tcp => peer.member.tcp_port,
-                ProbeKind::Grpc => peer.member.port,
-            };
-            let place = Place {
-                destination: Arc::clone(&destination),
-                ip,
-                port,
-                source_ip: source,
-            };
-            let id = self.aggregate.add(kind, place);
-            peer.targets[kind as usize] = Some(id);
-            let address = SocketAddr::new(ip, port);
-            match kind {
-                ProbeKind::Grpc => {
-                    let authority = peer.member.authority();
-                    self.probers.add_grpc(
-                        id,
-                        GrpcTarget {
-                            host_addr: authority.clone(),
-                            authority,
-                            address,
-                            source: None,
-                        },
-                    );
-                }
-                ProbeKind::Icmp | ProbeKind::Tcp => {
-                    // Where there is no way to the peer, its probes tell: the kernel refuses to send them.
-                    let source = source.or_else(|| Some(unspecified(ip)));
-                    self.probers.add(kind, TargetSpec { id, address, source });
-                }
-            }
-            self.shared.totals.kind(kind).targets.fetch_add(1, Relaxed);
-        }
+        let share = peers as f64 / f64::from(self.config.max_rate.max(1));
+        self.probers.set_share(Duration::from_secs_f64(share));
     }
 
     /// Where probes failed on this host, the way to the peer may have changed: a SYN's checksum is made for the address
@@ -182,27 +124,7 @@ impl Mesh {
             .collect();
         for node in moved {
             tracing::info!(node, "the way to a peer has changed");
-            self.restart(&node);
-        }
-    }
-
-    /// Ends the peer's targets and begins anew with its present address.
-    pub(super) fn restart(&mut self, node: &str) {
-        if let Some(peer) = self.peers.get_mut(node) {
-            let targets = std::mem::take(&mut peer.targets);
-            self.stop(targets);
-            self.start(node);
-        }
-    }
-
-    /// Sends no more to the peer; what is in flight is still decided and recorded.
-    pub(super) fn stop(&mut self, targets: [Option<TargetId>; ProbeKind::ALL.len()]) {
-        for kind in ProbeKind::ALL.iter().copied() {
-            if let Some(id) = targets[kind as usize] {
-                self.aggregate.leave(kind, id);
-                self.probers.remove(kind, id);
-                self.shared.totals.kind(kind).targets.fetch_sub(1, Relaxed);
-            }
+            self.restart(&node, None);
         }
     }
 
@@ -210,24 +132,34 @@ impl Mesh {
     pub(super) fn take_answer(&mut self, answer: Resolved) {
         self.resolver.answered(&answer.host);
         for node in self.peers.nodes_at(&answer.host) {
-            let Some(peer) = self.peers.get_mut(&node) else {
-                continue;
-            };
             match &answer.answer {
-                Ok(ip) if peer.ip == Some(*ip) => peer.problem = None,
-                Ok(ip) => {
-                    if let Some(old) = peer.ip.replace(*ip) {
-                        tracing::info!(%node, %old, new = %ip, "a peer's name points elsewhere");
+                Ok(found) => {
+                    let ip = self.preferred(found);
+                    let Some(peer) = self.peers.get_mut(&node) else {
+                        continue;
+                    };
+                    if matches!(peer.problem, Some(Problem::Lookup(_))) {
+                        peer.problem = None;
                     }
-                    peer.problem = None;
-                    self.restart(&node);
+                    if peer.ip == ip || ip.is_none() {
+                        continue;
+                    }
+                    if let (Some(old), Some(new)) = (peer.ip, ip) {
+                        tracing::info!(%node, %old, %new, "a peer's name points elsewhere");
+                    }
+                    self.restart(&node, ip);
                 }
                 // A name server's bad minute is no reason to stop probing an address that answers.
                 Err(why) => {
+                    let Some(peer) = self.peers.get_mut(&node) else {
+                        continue;
+                    };
                     if peer.problem.is_none() {
                         tracing::warn!(%node, problem = %why, "a peer's name doesn't resolve");
                     }
-                    peer.problem = Some(why.as_str().into());
+                    if !peer.is_refused() {
+                        peer.problem = Some(Problem::Lookup(why.as_str().into()));
+                    }
                 }
             }
         }
@@ -236,14 +168,6 @@ impl Mesh {
             .unresolved
             .store(self.peers.unresolved() as u64, Relaxed);
         self.look_for_first_round();
-    }
-}
-
-/// The unspecified address of the family of `ip`.
-fn unspecified(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     }
 }
 

@@ -25,6 +25,7 @@ impl Mesh {
     pub(super) fn take_ping(&mut self, ping: GrpcEvent) {
         if let Some(trace) = ping.trace
             && self.config.kafka.trace_reports
+            && self.config.grpc.is_some()
             && let Some(place) = self.aggregate.place(ProbeKind::Grpc, trace.target)
         {
             // As registered; a peer that has just left is named by the address that was dialled.
@@ -37,6 +38,10 @@ impl Mesh {
                 .trace(&TraceReport::new(self.config.advertise.to_string(), to, rtt_ns));
         }
         self.apply(ProbeKind::Grpc, ping.event);
+        if self.shared.totals.strangers.load(Relaxed) > 0 {
+            self.take_stranger(ping.event.target, &ping.event.what);
+            self.look_for_first_round();
+        }
     }
 
     pub(super) fn apply(&mut self, kind: ProbeKind, mut event: Event) {
@@ -159,7 +164,7 @@ impl Mesh {
             node: peer.member.node.to_string(),
             address: peer.member.authority(),
             ip: peer.ip.map(|ip: IpAddr| ip.to_string()),
-            problem: peer.problem.as_deref().map(str::to_owned),
+            problem: peer.complaint(),
             zone: peer.member.zone.to_string(),
             rack: peer.member.rack.to_string(),
             state: peer.member.state.as_str(),

@@ -41,7 +41,18 @@ fn every_error_of_every_layer_at_once_with_key_value_origin_and_what_is_accepted
         ("DT_ZONE", "a\nb"),
     ];
     let flags = [
-        "--config", path, "--window", "7s", "--listen", "::1:4000", "--sink", "kafka", "--sink", "disk",
+        "--config",
+        path,
+        "--zookeeper-allowed-networks",
+        "own,169.254.0.0/16",
+        "--window",
+        "7s",
+        "--listen",
+        "::1:4000",
+        "--sink",
+        "kafka",
+        "--sink",
+        "disk",
     ];
     let expected: &[&[&str]] = &[
         &["node = \"a|b\"", path, "'|'", "accepted: 1 to 255 bytes"],
@@ -68,6 +79,12 @@ fn every_error_of_every_layer_at_once_with_key_value_origin_and_what_is_accepted
             "variable DT_ZONE",
             "control character",
             "accepted: at most 255 bytes",
+        ],
+        &[
+            "zookeeper.allowed_networks = \"own,169.254.0.0/16\"",
+            "flag --zookeeper-allowed-networks",
+            "\"169.254.0.0/16\" is link-local",
+            "accepted: one or more of NETWORK/PREFIX",
         ],
         &["window = \"7s\"", "flag --window", "a day", "accepted: 1s to 1h"],
         &[

@@ -28,10 +28,13 @@ fn samples(key: &Key) -> [&'static str; 4] {
         "http" => ["off", "a:1", "0.0.0.0:0", "[::]:9"],
         "zookeeper.servers" | "kafka.bootstrap" => ["a", "b:1,c", "[::1]:9", "d:2"],
         "zookeeper.root" | "zookeeper.heart_beat" => ["a", "/b/c/", "d/e", "f"],
+        "zookeeper.allowed_networks" => ["own", "10.0.0.0/8", "::/0", "192.0.2.1"],
         "zookeeper.session_timeout" => ["2s", "7", "0.5m", "10m"],
         "kafka.topic" | "kafka.summary_topic" => ["a", "b", "c-D_1.x", "f"],
         "kafka.encoding" => ["protobuf", "json", "protobuf", "json"],
-        "kafka.buckets" | "kafka.trace_reports" | "kubernetes.node_labels" => ["false", "true", "false", "true"],
+        "kafka.buckets" | "kafka.trace_reports" | "kubernetes.node_labels" | "zookeeper.verify_members" => {
+            ["false", "true", "false", "true"]
+        }
         "kubernetes.zone_label" | "kubernetes.rack_label" | "kubernetes.region_label" => ["a/b", "o", "x.y-z/_", "c"],
         "kafka.options" => ["linger.ms=1", "", "linger.ms=3", "linger.ms=4"],
         "log.level" => ["warn", "debug", "off,dt_agent=trace", "error"],
@@ -53,14 +56,13 @@ fn shown(key: &Key, layer: usize, sample: &str) -> String {
         "kafka.buckets",
         "kafka.trace_reports",
         "kubernetes.node_labels",
+        "zookeeper.verify_members",
     ];
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
     match key.path {
-        "probe" | "sink" | "kernel_off" => format!("[\"{sample}\"]"),
+        "probe" | "sink" | "kernel_off" | "zookeeper.allowed_networks" => format!("[\"{sample}\"]"),
         "kafka.options" => format!("\"{}\"", &sample["linger.ms=".len()..]),
-        path if bare.contains(&path) || path == "kafka.trace_reports" || path == "kubernetes.node_labels" => {
-            sample.to_owned()
-        }
+        path if bare.contains(&path) => sample.to_owned(),
         // A bare number of seconds in the original's variable only.
         "zookeeper.session_timeout" if layer == 1 => format!("\"{sample}s\""),
         "node" if layer == 3 => "\"f \\\"\\\\ ü\"".to_owned(),
@@ -77,7 +79,7 @@ fn in_toml(key: &Key, sample: &str) -> String {
                 &sample["linger.ms=".len()..]
             );
         }
-        "probe" | "sink" | "kernel_off" => format!("[\"{sample}\"]"),
+        "probe" | "sink" | "kernel_off" | "zookeeper.allowed_networks" => format!("[\"{sample}\"]"),
         "probe_thread.cpus" => toml::Value::String(sample.to_owned()).to_string(),
         _ if matches!(sample, "true" | "false") || sample.parse::<u32>().is_ok() => sample.to_owned(),
         _ => toml::Value::String(sample.to_owned()).to_string(),

@@ -109,7 +109,7 @@ fn the_json_holds_the_same() {
         peers[0],
         serde_json::json!({
             "node": "a", "address": "10.0.0.1", "port": 4000, "tcp_port": 4000, "zone": "z1", "rack": "r1", "region": "",
-            "original": false, "why": "all",
+            "original": false, "why": "all", "refused": null,
         })
     );
     assert_eq!(plan["rate"]["wanted_per_s"], 10.5);
@@ -172,7 +172,7 @@ fn of_a_live_membership_without_joining_it() {
         let client = Client::connect(&server.servers()).await.unwrap();
         let parents = CreateMode::Persistent.with_acls(Acls::anyone_all());
         client.mkdir("/a/b/c", &parents).await.unwrap();
-        for (host, port) in [("one", 4000), ("two", 4001)] {
+        for (host, port) in [("one", 4000), ("two", 4001), ("169.254.169.254", 80)] {
             let data =
                 format!(r#"{{"My_address":"{host}","My_port":{port},"Poll_timeout":5000,"Poll_interval":10000}}"#);
             let mode = CreateMode::EphemeralSequential.with_acls(Acls::anyone_all());
@@ -194,11 +194,19 @@ fn of_a_live_membership_without_joining_it() {
             .iter()
             .map(|peer| &peer["node"])
             .collect();
-        assert_eq!(peers, ["one:4000", "two:4001"]);
-        assert_eq!(plan["peers"][0]["original"], true);
-        // Every creation among the children counts as a change of theirs: there were the two of this test.
+        assert_eq!(peers, ["169.254.169.254:80", "one:4000", "two:4001"]);
+        let why = plan["peers"][0]["refused"].as_str().unwrap();
+        assert!(why.contains("link-local"), "{why}");
+        assert_eq!(plan["peers"][1]["refused"], Value::Null);
+        assert_eq!(plan["peers"][1]["original"], true);
+        let ran = run(&arguments[..1], &environment);
+        assert!(
+            ran.out.contains("but not probed: 169.254.169.254 is link-local"),
+            "{ran:?}"
+        );
+        // Every creation among the children counts as a change of theirs: there were the three of this test.
         let (_, stat) = client.get_data("/a/b/c").await.unwrap();
-        assert_eq!((stat.cversion, stat.num_children), (2, 2));
+        assert_eq!((stat.cversion, stat.num_children), (3, 3));
     });
 }
 

@@ -5,7 +5,9 @@ mod common;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use common::{PATIENCE, Probe, Running, config, eventually, listener, target};
@@ -238,4 +240,57 @@ async fn silent() -> SocketAddr {
         std::future::pending::<()>().await;
     })
     .await
+}
+
+#[tokio::test]
+async fn a_stranger_who_answers_is_pinged_as_any_other() {
+    let running = Running::start().await;
+    let mut probe = Probe::start(config(30_000, 10));
+    assert!(probe.prober.add_stranger(TargetId(0), target(running.address)));
+    assert_eq!(probe.prober.strangers(), 1);
+    probe.received().await;
+    assert_eq!(probe.prober.strangers(), 0);
+    for _ in 0..20 {
+        probe.received().await;
+    }
+    assert_eq!(running.server.stats().accepted.load(SeqCst), 1, "over one connection");
+}
+
+#[tokio::test]
+async fn where_nobody_is_pinged_strangers_are_asked_once() {
+    let running = Running::start().await;
+    let mut probe = Probe::start(ProberConfig {
+        pings: false,
+        ..config(30_000, 10)
+    });
+    for n in 0..3 {
+        assert!(probe.prober.add_stranger(TargetId(n), target(running.address)));
+        probe.received().await;
+        assert_eq!(running.server.stats().pings.load(SeqCst), u64::from(n) + 1);
+    }
+    assert_eq!((probe.prober.strangers(), probe.prober.in_flight()), (0, 0));
+    probe.prober.remove(TargetId(0));
+    probe.until(What::Gone).await;
+}
+
+#[tokio::test]
+async fn a_stranger_is_dialled_once_for_a_ping_and_not_soon_again() {
+    let dials = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&dials);
+    let address = listener(move |stream| {
+        counted.fetch_add(1, SeqCst);
+        async move { drop(stream) }
+    })
+    .await;
+    let mut probe = Probe::start(config(30_000, 10));
+    // A friend elsewhere shows that time goes by.
+    let running = Running::with("127.0.0.2:0", ServerOptions::default()).await;
+    assert!(probe.prober.add_stranger(TargetId(0), target(address)));
+    assert!(probe.prober.add_stranger(TargetId(1), target(address)));
+    assert_eq!(probe.fate().await, Fate::Refused);
+    assert!(probe.prober.add(TargetId(2), target(running.address)));
+    for _ in 0..50 {
+        probe.received().await;
+    }
+    assert_eq!((dials.load(SeqCst), probe.prober.strangers()), (1, 2));
 }
