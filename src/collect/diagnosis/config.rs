@@ -13,7 +13,7 @@ pub struct DiagnosisConfig {
     /// A probe is slow where it took longer than the usual median times this ... Default 2.
     pub slow_factor: f64,
     /// ... and longer than that median by at least this. Default 1 ms: less is hardly felt, and the delay of a virtual
-    /// machine's neighbours amounts to it.
+    /// machine's neighbours amounts to it. Of calls (gRPC), ten times as much.
     pub slow_margin: Duration,
     /// Where a pair has no past, or has always been slow: slow are probes that took longer than the median of the same
     /// pair of zones by this factor, and by as many times `slow_margin`. Default 4.

@@ -6,7 +6,7 @@ use dt_probe::ProbeKind;
 
 use super::beside::Beside;
 use super::config::DiagnosisConfig;
-use super::grid::Trial;
+use super::grid::{Probe, Trial};
 use super::loss;
 use super::presence::Voice;
 use super::topology::{Level, Topology};
@@ -18,6 +18,9 @@ pub(super) type SeriesKey = (String, String, ProbeKind);
 
 /// Medians that were usual before a fault, kept while it lasts: after half an hour the hour's median is the fault's.
 pub(super) type Held = HashMap<SeriesKey, u64>;
+
+/// Calls are timed by programs' clocks: so many times the margin is theirs.
+const CALLS: f64 = 10.0;
 
 /// No more than this many are kept.
 const MOST_HELD: usize = 100_000;
@@ -97,7 +100,10 @@ impl<'a> Usual<'a> {
 
     /// What takes longer than this is slow.
     fn limit(&self, at: usize, cell: &Cell) -> u64 {
-        let margin = u64::try_from(self.config.slow_margin.as_nanos()).unwrap_or(u64::MAX) as f64;
+        let mut margin = u64::try_from(self.config.slow_margin.as_nanos()).unwrap_or(u64::MAX) as f64;
+        if cell.probe == ProbeKind::Grpc {
+            margin *= CALLS;
+        }
         let own = self
             .past(at, cell)
             .map(|past| (past as f64 * self.config.slow_factor).max(past as f64 + margin));
@@ -109,13 +115,16 @@ impl<'a> Usual<'a> {
         [own, peers].into_iter().flatten().fold(absolute, f64::min) as u64
     }
 
-    /// One trial for each cell: how many of the answers were slow.
+    /// One trial for each cell: how many of the answers were slow. Calls count only where there is nothing else: they are
+    /// timed by programs' clocks, which tell how busy hosts are.
     pub(super) fn trials(&self, recent: &Snapshot, voices: &[Voice]) -> Vec<Trial> {
-        loss::trials(recent, voices, self.config, |at, cell| {
+        let mut trials = loss::trials(recent, voices, self.config, |at, cell| {
             let received = cell.counts.received;
             let counts = cell.state == State::Fresh && received > 0;
             counts.then(|| (received, longer(&cell.rtt, received, self.limit(at, cell))))
-        })
+        });
+        trials.retain(|trial| trial.probe != Probe::Grpc);
+        trials
     }
 
     /// What was usual for the series of these places, to be kept while they are slow.

@@ -28,6 +28,8 @@ pub(super) struct Facts {
     /// Nodes that probe, and that are probed, in the bad trials.
     pub(super) sources: u64,
     pub(super) destinations: u64,
+    /// Source ports in use by one pair, at least.
+    pub(super) ports: u32,
     /// Places in the first snapshot of the bad cells.
     pub(super) bad: Vec<u32>,
 }
@@ -54,6 +56,7 @@ impl Facts {
             pairs.insert((trial.source, trial.destination));
             sources.insert(trial.source);
             destinations.insert(trial.destination);
+            facts.ports = facts.ports.max(cell.flows_used);
             facts.lost += cell.counts.lost;
             facts.refused += cell.counts.refused;
             facts.unreachable += cell.counts.unreachable;

@@ -17,8 +17,9 @@ const SHARE: f64 = 0.5;
 /// Where a flow is dead, this share of the losses is on it; the rest is chance.
 const ON_IT: f64 = 0.9;
 
-/// A hole is remembered for so many of the times in which its ports come round, and for a minute at least.
+/// A hole is remembered for so many of the times in which its ports come round.
 const ROUNDS: u64 = 3;
+/// Where that time isn't known, it is taken from what was lost, and is this at least.
 const AT_LEAST_MS: u64 = 60_000;
 
 /// The flows between two nodes that don't get through.
@@ -73,15 +74,16 @@ impl Holes {
                 name(cell.destination).unwrap_or_default(),
             );
             let before = known.remove(&key).map_or(0, |before| before.last_ms);
-            let seen = minute.is_some_and(|minute| {
-                let mut ports = minute.flows.iter().filter(|flow| flow.lost > 0);
+            let seen = |cell: &Cell| {
+                let mut ports = cell.flows.iter().filter(|flow| flow.lost > 0);
                 ports.any(|flow| hole.ports.contains(&flow.port))
-            });
-            hole.last_ms = if seen { recent.now_ms } else { before };
-            let span_ms = hour.map_or(0, |hour| hour.end_ms.saturating_sub(hour.start_ms));
-            let round_ms = span_ms / hole.lost_on.max(1) * hole.ports.len() as u64;
-            if recent.now_ms.saturating_sub(hole.last_ms) <= AT_LEAST_MS.max(ROUNDS * round_ms) {
-                self.0.insert(key, hole.clone());
+            };
+            // A look for the first time: the minute says as much as can be known.
+            let now = seen(cell) || (before == 0 && minute.is_some_and(seen));
+            hole.last_ms = if now { recent.now_ms } else { before };
+            // One that is over is remembered as well, as long as it can be seen in the past.
+            self.0.insert(key, hole.clone());
+            if recent.now_ms.saturating_sub(hole.last_ms) <= memory_ms(cell, hour, &hole) {
                 found.push((at, hole));
             }
         }
@@ -105,6 +107,19 @@ pub(super) fn narrowness(cell: &Cell) -> f64 {
 pub(super) fn ports(cell: &Cell) -> u32 {
     let named = cell.flows.iter().filter(|flow| flow.lost > 0).count();
     cell.flows_used.max(u32::try_from(named).unwrap_or(u32::MAX))
+}
+
+/// How long to believe in a hole after its last loss: until its ports must have had several turns.
+fn memory_ms(cell: &Cell, hour: Option<&Cell>, hole: &Hole) -> u64 {
+    let span_ms = |cell: &Cell| cell.end_ms.saturating_sub(cell.start_ms);
+    let (sent, recent_ms) = (cell.left().max(1), span_ms(cell));
+    let windows = (recent_ms / cell.window_ms.max(1)).max(1);
+    if sent > u64::from(cell.flows_used) * windows {
+        // Ports come again within a window, so these are all.
+        return ROUNDS * u64::from(hole.of) * recent_ms / sent + 2 * cell.window_ms;
+    }
+    let turn_ms = hour.map_or(0, span_ms) * hole.ports.len() as u64 / hole.lost_on.max(1);
+    AT_LEAST_MS.max(ROUNDS * turn_ms)
 }
 
 /// The dead ports of a series, where its losses fall on so few ports that it is no chance.

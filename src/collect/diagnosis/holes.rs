@@ -161,7 +161,7 @@ pub(super) fn finding(scene: &Scene<'_>, cause: &Cause, facts: &Facts, narrow: &
         kind: FindingKind::FlowBlackHole,
         summary: format!(
             "One flow in {one_in:.0} is dead {}: one of several equal paths loses all",
-            words::place(&subject)
+            words::place(&subject, cause.shape)
         ),
         evidence: vec![
             format!(

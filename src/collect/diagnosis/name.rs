@@ -2,13 +2,14 @@
 
 use super::facts::{Facts, Look, look};
 use super::finding::{FindingKind, Pattern, Subject};
-use super::grid::{Grid, Layer};
+use super::grid::{Grid, Layer, Probe};
 use super::hosts::Host;
 use super::loss::DIED;
 use super::presence::Voice;
 use super::search::Cause;
 use super::shape::Shape;
 use super::topology::{Level, Topology};
+use crate::snapshot::Snapshot;
 
 /// Where less of what a filter could take is lost, it is none.
 const FILTERED: f64 = 0.5;
@@ -23,6 +24,7 @@ pub(super) enum Symptom {
 /// All that a name depends on.
 #[derive(Debug)]
 pub(super) struct Scene<'a> {
+    pub(super) recent: &'a Snapshot,
     pub(super) topology: &'a Topology,
     pub(super) voices: &'a [Voice],
     pub(super) hosts: &'a [Host],
@@ -50,6 +52,14 @@ impl Scene<'_> {
         self.hosts.get(node as usize).is_some_and(|host| host.busy.is_some())
     }
 
+    /// Whether a node's records reach into the time after `since_ms`.
+    fn speaks_of(&self, node: u32, since_ms: u64) -> bool {
+        let cells = &self.recent.cells;
+        let start = cells.partition_point(|cell| cell.source < node);
+        let mut row = cells[start..].iter().take_while(|cell| cell.source == node);
+        self.voice(node).is_heard() && row.any(|cell| cell.end_ms > since_ms)
+    }
+
     fn look(&self, shape: Shape, cause: &Cause) -> Look {
         look(
             shape,
@@ -64,11 +74,11 @@ impl Scene<'_> {
     pub(super) fn name(&self, cause: &Cause, facts: &Facts) -> Name {
         let mut certainty = 1.0;
         let kind = match cause.layer {
-            _ if self.symptom == Symptom::Delay => self.by_place(cause, &mut certainty),
+            _ if self.symptom == Symptom::Delay => self.by_place(cause, facts, &mut certainty),
             Layer::Path if facts.mostly_refused() && matches!(cause.shape, Shape::Column(_) | Shape::Node(_)) => {
                 FindingKind::AgentDown
             }
-            Layer::Path => self.by_place(cause, &mut certainty),
+            Layer::Path => self.by_place(cause, facts, &mut certainty),
             Layer::Large => {
                 certainty = self.small_echoes(cause);
                 FindingKind::Mtu
@@ -79,7 +89,7 @@ impl Scene<'_> {
             }
             Layer::Port | Layer::Tcp if cause.rate >= FILTERED => FindingKind::TcpFiltered,
             // A filter takes all.
-            Layer::Port | Layer::Tcp => self.by_place(cause, &mut certainty),
+            Layer::Port | Layer::Tcp => self.by_place(cause, facts, &mut certainty),
             Layer::Grpc if about_one_destination(cause.shape) => FindingKind::AgentDown,
             Layer::Grpc => FindingKind::GrpcFailing,
         };
@@ -91,7 +101,7 @@ impl Scene<'_> {
         }
     }
 
-    fn by_place(&self, cause: &Cause, certainty: &mut f64) -> FindingKind {
+    fn by_place(&self, cause: &Cause, facts: &Facts, certainty: &mut f64) -> FindingKind {
         let delay = self.symptom == Symptom::Delay;
         match cause.shape {
             Shape::OneWay(a, b) => match self.look(Shape::OneWay(b, a), cause) {
@@ -113,8 +123,17 @@ impl Scene<'_> {
             Shape::Column(node) | Shape::Node(node) if !self.voice(node).is_heard() && cause.rate >= DIED => {
                 FindingKind::NodeDown
             }
+            Shape::Column(node) if !self.speaks_of(node, facts.since_ms) => {
+                // Its next record will tell whether it is down, cut off, or hears nothing.
+                *certainty = 0.6;
+                if cause.rate >= DIED {
+                    FindingKind::NodeDown
+                } else {
+                    FindingKind::NodeLink
+                }
+            }
             Shape::Column(node) => match self.look(Shape::Row(node), cause) {
-                Look::Sound if self.voice(node).is_heard() => FindingKind::OneDirection,
+                Look::Sound => FindingKind::OneDirection,
                 _ => FindingKind::NodeLink,
             },
             Shape::Node(_) => FindingKind::NodeLink,
@@ -140,13 +159,28 @@ impl Scene<'_> {
         }
     }
 
-    /// Whether small echoes are seen to pass where large ones don't. Where nobody sends any, a filter would look the same.
+    /// Whether small echoes are seen to pass where large ones don't, or the other way round. Where nobody sends any, a
+    /// filter would look the same.
     fn small_echoes(&self, cause: &Cause) -> f64 {
-        let mut seen = false;
-        cause.shape.visit(self.grid, self.topology, |at| {
-            seen |= self.grid.trials[at].probe == super::grid::Probe::Echo;
-        });
-        if seen { 1.0 } else { 0.6 }
+        let back = match cause.shape {
+            Shape::OneWay(a, b) => Shape::OneWay(b, a),
+            Shape::Row(node) | Shape::Column(node) => Shape::Node(node),
+            Shape::Between { level, from, to, both } => Shape::Between {
+                level,
+                from: to,
+                to: from,
+                both,
+            },
+            other => other,
+        };
+        let mut pass = false;
+        for shape in [cause.shape, back] {
+            shape.visit(self.grid, self.topology, |at| {
+                let trial = &self.grid.trials[at];
+                pass |= trial.probe == Probe::Echo && 2 * trial.k < trial.n;
+            });
+        }
+        if pass { 1.0 } else { 0.6 }
     }
 
     pub(super) fn subject(&self, shape: Shape, kind: FindingKind) -> Subject {

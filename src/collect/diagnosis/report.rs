@@ -23,6 +23,9 @@ const OVER: f64 = 3.0;
 /// As many nats must the newest windows speak for it where they proved it before: else it is what the minute remembers.
 const GOES_ON: f64 = 2.0;
 
+/// So many times each port in use must have been tried.
+const ROUNDS: f64 = 2.5;
+
 /// What is remembered of a finding.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Before {
@@ -76,6 +79,7 @@ impl<'a> Report<'a> {
 
     pub(super) fn scene<'s>(&'s self, grid: &'s Grid, symptom: Symptom, background: f64) -> Scene<'s> {
         Scene {
+            recent: self.recent,
             topology: self.topology,
             voices: self.voices,
             hosts: self.hosts,
@@ -124,8 +128,11 @@ impl<'a> Report<'a> {
             let finding = self.loss(&scene, cause, &facts, [minute, hour], seen);
             let goes_on = support(k, n, cause.rate, rules.background);
             let Before { known, proved } = before(finding.kind, &finding.subject);
+            // A port has its turn now and then; where each had several, the dead one would have shown.
+            let all_had_turns = n >= ROUNDS * f64::from(facts.ports);
             let needed = match () {
                 () if proved => GOES_ON,
+                () if finding.kind == FindingKind::FlowBlackHole && all_had_turns => 0.0,
                 () if known => -OVER,
                 () => 0.0,
             };
@@ -157,12 +164,12 @@ impl<'a> Report<'a> {
         )
     }
 
-    /// (n, k) of what a cause explains, in the newest windows.
+    /// (n, k) of what a cause explains, in the newest windows, those aside that have a cause there.
     fn now(&self, cause: &Cause) -> (f64, f64) {
         let (mut n, mut k) = (0.0, 0.0);
         cause.shape.visit(&self.present, self.topology, |at| {
             let trial = &self.present.trials[at];
-            if cause.layer.contains(trial.probe) {
+            if !self.present.explained[at] && cause.layer.contains(trial.probe) {
                 n += f64::from(trial.n);
                 k += f64::from(trial.k);
             }

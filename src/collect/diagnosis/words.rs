@@ -4,6 +4,7 @@ use super::facts::Facts;
 use super::finding::{FindingKind, Subject};
 use super::name::{Name, Scene, Symptom};
 use super::search::Cause;
+use super::shape::Shape;
 
 /// `0.5 %`, `7 %`, `100 %`.
 pub(super) fn percent(share: f64) -> String {
@@ -40,7 +41,7 @@ pub(super) fn count(number: u64, what: &str) -> String {
 }
 
 /// Where, as a part of a sentence.
-pub(super) fn place(subject: &Subject) -> String {
+pub(super) fn place(subject: &Subject, shape: Shape) -> String {
     let Subject {
         nodes,
         racks,
@@ -63,6 +64,7 @@ pub(super) fn place(subject: &Subject) -> String {
         [] if !racks.is_empty() => groups("rack", racks),
         [] if !zones.is_empty() => groups("zone", zones),
         [] => "everywhere".to_owned(),
+        [one] if matches!(shape, Shape::Column(_)) => format!("to {one}"),
         [one] => format!("to and from {one}"),
         _ => format!("between {}", list(nodes)),
     }
@@ -83,6 +85,9 @@ pub(super) fn summary(name: &Name, cause: &Cause, facts: &Facts, symptom: Sympto
     };
     let delay = symptom == Symptom::Delay;
     match name.kind {
+        FindingKind::NodeDown if name.certainty < 1.0 => {
+            format!("{node} is probably down: it answers nobody, and it has not been heard of since")
+        }
         FindingKind::NodeDown => format!("{node} is down: it answers nobody, and its own records have stopped"),
         FindingKind::NodeLink => format!("The link of {node} is bad: {what}, to it and from it"),
         FindingKind::NodeSlow if facts.sources > 1 => format!("{node} is slow: {what} when others probe it"),
@@ -94,28 +99,31 @@ pub(super) fn summary(name: &Name, cause: &Cause, facts: &Facts, symptom: Sympto
         FindingKind::Rack => format!("Rack {rack} is at fault: {what} that enter or leave it"),
         FindingKind::Zone => format!("Zone {zone} is at fault: {what} that enter or leave it"),
         FindingKind::Spine => format!("Between the zones {what}; inside them all is well"),
-        FindingKind::OneDirection => format!("In one direction only, {}, {what}", place(&name.subject)),
+        FindingKind::OneDirection => format!("In one direction only, {}, {what}", place(&name.subject, cause.shape)),
         FindingKind::Mtu => format!(
             "Large echoes are lost {}: {share}, while other probes pass",
-            place(&name.subject)
+            place(&name.subject, cause.shape)
         ),
         FindingKind::IcmpFiltered => format!(
             "Of the echoes {} {share} are lost, while TCP passes",
-            place(&name.subject)
+            place(&name.subject, cause.shape)
         ),
         FindingKind::TcpFiltered if facts.mostly_refused() => {
             format!(
                 "Of the TCP probes {} {share} are refused, while echoes pass",
-                place(&name.subject)
+                place(&name.subject, cause.shape)
             )
         }
         FindingKind::TcpFiltered => format!(
             "Of the TCP probes {} {share} are lost, while echoes pass",
-            place(&name.subject)
+            place(&name.subject, cause.shape)
         ),
-        FindingKind::GrpcFailing => format!("Of the calls {} {share} fail, while packets pass", place(&name.subject)),
-        _ if delay => format!("It is slow {}: {what}", place(&name.subject)),
-        _ => format!("Packets are lost {}: {what}", place(&name.subject)),
+        FindingKind::GrpcFailing => format!(
+            "Of the calls {} {share} fail, while packets pass",
+            place(&name.subject, cause.shape)
+        ),
+        _ if delay => format!("It is slow {}: {what}", place(&name.subject, cause.shape)),
+        _ => format!("Packets are lost {}: {what}", place(&name.subject, cause.shape)),
     }
 }
 
