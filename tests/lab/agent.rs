@@ -61,6 +61,12 @@ impl Agent {
         read_records(&self.records)
     }
 
+    /// Where the file sink writes.
+    #[must_use]
+    pub fn records_path(&self) -> &Path {
+        &self.records
+    }
+
     /// How many records there are, without reading what they say.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
-//! A delay line in user space, since the kernels that tests run on may have no netem: two nodes with a third namespace
-//! between them, whose two interfaces are joined by copying frames. Each is released at the kernel's receive stamp plus
+//! A delay line in user space, since the kernels that tests run on may have no netem: a namespace between two others,
+//! whose two interfaces are joined by copying frames. Each is released at the kernel's receive stamp plus
 //! the delay, so how busy this program is adds little.
 
 use crate::error::Result;
@@ -17,44 +17,34 @@ struct Direction {
     copies: AtomicU64,
 }
 
-/// A pair of nodes with a delay line on the link between them. The addresses are those of [`Pair`].
+/// A namespace whose two interfaces, `left` and `right`, are one link that can be made longer.
 #[derive(Debug)]
-pub struct DelayedPair {
-    /// The nodes.
-    pub ends: Pair,
+pub struct Line {
     there: Arc<Direction>,
     back: Arc<Direction>,
     stop: Arc<AtomicBool>,
     middle: Namespace,
 }
 
-impl DelayedPair {
-    /// Two nodes whose frames are each `delay` late in either direction.
+impl Line {
+    /// A link between `interface` of `a` and `other_interface` of `b`, both made here and without addresses.
     ///
     /// # Errors
     /// As [`Namespace::new`] and [`Tap::open`].
-    pub fn new(delay: Duration) -> Result<DelayedPair> {
-        let (a, b, middle) = (Namespace::new("a")?, Namespace::new("b")?, Namespace::new("delay")?);
+    pub fn new(a: &Namespace, interface: &str, b: &Namespace, other_interface: &str) -> Result<Line> {
+        let middle = Namespace::new("delay")?;
         // The middle only passes frames on: what its own IPv6 would say about itself must not pass.
         middle.sysctl("net.ipv6.conf.default.disable_ipv6", "1")?;
         middle.sysctl("net.ipv6.conf.all.disable_ipv6", "1")?;
-        for (node, n, side) in [(&a, 1, "left"), (&b, 2, "right")] {
-            node.join("eth0", &middle, side)?;
-            node.address("eth0", &format!("10.9.0.{n}/24"))?;
-            node.address("eth0", &format!("fd09::{n}/64"))?;
-        }
+        a.join(interface, &middle, "left")?;
+        b.join(other_interface, &middle, "right")?;
         let stop = Arc::new(AtomicBool::new(false));
-        let there = pass(&middle, "left", "right", &stop)?;
-        let back = pass(&middle, "right", "left", &stop)?;
-        let pair = DelayedPair {
-            ends: Pair { a, b },
-            there,
-            back,
+        Ok(Line {
+            there: pass(&middle, "left", "right", &stop)?,
+            back: pass(&middle, "right", "left", &stop)?,
             stop,
             middle,
-        };
-        pair.set_delay(delay);
-        Ok(pair)
+        })
     }
 
     /// From now on each direction takes `delay` longer than the bare link.
@@ -63,24 +53,57 @@ impl DelayedPair {
         self.there.delay_ns.store(nanoseconds, Ordering::Relaxed);
         self.back.delay_ns.store(nanoseconds, Ordering::Relaxed);
     }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+    }
+}
+
+/// A pair of nodes with a delay line on the link between them. The addresses are those of [`Pair`].
+#[derive(Debug)]
+pub struct DelayedPair {
+    /// The nodes.
+    pub ends: Pair,
+    line: Line,
+}
+
+impl DelayedPair {
+    /// Two nodes whose frames are each `delay` late in either direction.
+    ///
+    /// # Errors
+    /// As [`Line::new`].
+    pub fn new(delay: Duration) -> Result<DelayedPair> {
+        let (a, b) = (Namespace::new("a")?, Namespace::new("b")?);
+        let line = Line::new(&a, "eth0", &b, "eth0")?;
+        line.set_delay(delay);
+        for (node, n) in [(&a, 1), (&b, 2)] {
+            node.address("eth0", &format!("10.9.0.{n}/24"))?;
+            node.address("eth0", &format!("fd09::{n}/64"))?;
+        }
+        Ok(DelayedPair {
+            ends: Pair { a, b },
+            line,
+        })
+    }
+
+    /// From now on each direction takes `delay` longer than the bare link.
+    pub fn set_delay(&self, delay: Duration) {
+        self.line.set_delay(delay);
+    }
 
     /// A socket of the middle whose frames reach `a` at once, past the delay, and which sees all of `a`'s.
     ///
     /// # Errors
     /// As [`Tap::open`].
     pub fn beside_a(&self) -> Result<Tap> {
-        Tap::open(&self.middle, "left")
+        Tap::open(&self.line.middle, "left")
     }
 
     /// From now on each frame from `b` to `a` arrives `copies` times more than it was sent.
     pub fn repeat_answers(&self, copies: u64) {
-        self.back.copies.store(copies, Ordering::Relaxed);
-    }
-}
-
-impl Drop for DelayedPair {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
+        self.line.back.copies.store(copies, Ordering::Relaxed);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The laboratory of the end-to-end tests: real network namespaces with known loss and delay, captures on the wire,
-//! real services and the real binary. A test starts with [`namespaces::Pair`] or [`namespaces::Lan`], runs the binary
-//! inside by [`process::Process`] and returns [`error::Result`].
+//! real services and the real binary. A test starts with [`namespaces::Pair`], [`namespaces::Lan`] or [`fabric::Fabric`],
+//! runs the binary inside by [`process::Process`] and returns [`error::Result`].
 //!
 //! Everything here ends with the value that started it: namespaces are deleted, processes killed by pid.
 
@@ -9,6 +9,7 @@ pub mod busy;
 pub mod capture;
 pub mod delay;
 pub mod error;
+pub mod fabric;
 pub mod forward;
 pub mod kafka;
 pub mod lock;
