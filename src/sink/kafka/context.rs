@@ -84,6 +84,10 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        // Told to whoever asked for it as well, and no error.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
         self.complain(&error, reason);
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         // A fatal error outweighs whatever comes after it.
