@@ -16,6 +16,7 @@ mod ping;
 mod plan;
 mod records;
 mod systemd;
+mod top;
 
 use std::process::ExitCode;
 
@@ -43,6 +44,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Read summary records from Kafka and show them as a heat map, JSON and metrics
     Collect(collect::Collect),
+    /// Show the live heat map, the worst pairs and what is at fault in the terminal
+    Top(top::TopArgs),
     /// Read summary records from Kafka and print one JSON object a line, whatever their encoding
     Records(records::Records),
     /// Print whom a node probes and why, from a peers file or live membership
@@ -95,6 +98,7 @@ fn main() -> ExitCode {
         Command::Ping(ping) => ping::run(&ping),
         Command::Demo(demo) => demo::run(&demo),
         Command::Collect(collect) => collect::run(&collect),
+        Command::Top(top) => top::run(&top),
         Command::Records(records) => records::run(&records),
         Command::Plan(plan) => plan::run(&plan),
         Command::Drain(drain) => drain::run(&drain),

@@ -9,25 +9,90 @@ use crate::diagnosis::Findings;
 use crate::grouped::Level;
 use crate::matrix::Matrix;
 use crate::plain::{cut, plain};
-use crate::row::{PairRow, State, failed_share};
+use crate::row::{State, failed_share};
 use crate::view::View;
 
 /// Names longer than this are cut in the middle, so that a table of them still fits a terminal.
 const NAME: usize = 28;
+
+/// What one kind of probe came to between two nodes, or two zones.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// Names as they came.
+    pub source: String,
+    /// See `source`.
+    pub destination: String,
+    /// What was measured.
+    pub probe: ProbeKind,
+    /// How many pairs of nodes that is.
+    pub pairs: u32,
+    /// The numbers are the last known.
+    pub is_stale: bool,
+    /// Delays in nanoseconds.
+    pub p50: Option<u64>,
+    /// See `p50`.
+    pub p99: Option<u64>,
+    /// The share of probes without an answer.
+    pub loss: Option<f64>,
+    /// 99th percentile of the host delay, nanoseconds.
+    pub host_p99: Option<u64>,
+}
 
 /// The pairs that look worst, as a table for `width` columns (at least 40; 80 suits a pipe), one line a pair and
 /// probe kind, then a line for each pair of zones and kind. `now_ms` is UTC milliseconds.
 #[must_use]
 pub fn summary_table(matrix: &Matrix, now_ms: u64, worst: usize, width: u16) -> String {
     let rows = matrix.rows(View::Minute, now_ms);
-    if rows.iter().all(|row| row.state == State::Waiting) {
+    let kinds = rows.iter().filter(|row| row.state != State::Waiting).filter_map(|row| {
+        let probe = ProbeKind::ALL.iter().find(|probe| probe.as_str() == row.probe)?;
+        Some((row, *probe))
+    });
+    let pairs = kinds.map(|(row, probe)| Line {
+        source: row.src_node.clone(),
+        destination: row.dst_node.clone(),
+        probe,
+        pairs: 1,
+        is_stale: row.stale,
+        p50: row.rtt_p50_ns,
+        p99: row.rtt_p99_ns,
+        loss: row.failed_share(),
+        host_p99: row.host_delay_p99_ns,
+    });
+    let pairs: Vec<Line> = pairs.collect();
+    if pairs.is_empty() {
+        return summary(Vec::new(), pairs, worst, width);
+    }
+    let mut zones = Vec::new();
+    for probe in ProbeKind::ALL {
+        let grouped = matrix.grouped(Level::Zone, View::Minute, *probe, now_ms);
+        let name = |place: u32| grouped.groups[place as usize].name.to_string();
+        let cells = grouped.cells.iter().filter(|cell| cell.state != State::Waiting);
+        zones.extend(cells.map(|cell| Line {
+            source: name(cell.source),
+            destination: name(cell.destination),
+            probe: *probe,
+            pairs: cell.series,
+            is_stale: cell.state == State::Stale,
+            p50: cell.rtt.p50,
+            p99: cell.rtt.p99,
+            loss: failed_share(cell.counts.sent(), cell.counts.send_error, cell.counts.received),
+            host_p99: cell.host_delay.p99,
+        }));
+    }
+    summary(zones, pairs, worst, width)
+}
+
+/// The same of lines from elsewhere: zones as they stand, and of `pairs` the `worst`.
+#[must_use]
+pub fn summary(zones: Vec<Line>, pairs: Vec<Line>, worst: usize, width: u16) -> String {
+    if pairs.is_empty() {
         return "no record yet\n".to_owned();
     }
     let width = width.max(40);
     let mut text = String::new();
     // Writing to a String can't fail.
-    let _ = writeln!(text, "{}", zone_table(matrix, now_ms, width));
-    let _ = writeln!(text, "\n{}", worst_table(&rows, worst, width));
+    let _ = writeln!(text, "{}", zone_table(&zones, width));
+    let _ = writeln!(text, "\n{}", worst_table(pairs, worst, width));
     text
 }
 
@@ -50,47 +115,41 @@ pub fn findings(findings: &Findings, most: usize) -> String {
     text
 }
 
-fn worst_table(rows: &[PairRow], worst: usize, width: u16) -> Table {
-    let mut ranked: Vec<&PairRow> = rows.iter().filter(|row| row.state != State::Waiting).collect();
-    ranked.sort_by(|a, b| badness(b).total_cmp(&badness(a)));
+fn worst_table(mut pairs: Vec<Line>, worst: usize, width: u16) -> Table {
+    pairs.sort_by(|a, b| badness(b).total_cmp(&badness(a)));
     let mut table = table(width, &["worst pairs", "probe", "p50", "p99", "loss", "host p99"]);
-    for row in ranked.into_iter().take(worst) {
-        let stale = if row.stale { " (stale)" } else { "" };
+    for line in pairs.into_iter().take(worst) {
+        let stale = if line.is_stale { " (stale)" } else { "" };
         table.add_row([
-            format!("{} -> {}{stale}", name(&row.src_node), name(&row.dst_node)),
-            row.probe.to_owned(),
-            delay(row.rtt_p50_ns),
-            delay(row.rtt_p99_ns),
-            share(row.failed_share()),
-            delay(row.host_delay_p99_ns),
+            format!("{} -> {}{stale}", name(&line.source), name(&line.destination)),
+            line.probe.to_string(),
+            delay(line.p50),
+            delay(line.p99),
+            share(line.loss),
+            delay(line.host_p99),
         ]);
     }
     right(table)
 }
 
 /// Stale above lossy above slow.
-fn badness(row: &PairRow) -> f64 {
-    let p99 = row.rtt_p99_ns.map_or(0.0, |ns| ns as f64 / 60e9).min(1.0);
-    let loss = row.failed_share().unwrap_or(0.0);
-    f64::from(u8::from(row.stale)) * 4.0 + loss * 2.0 + p99
+fn badness(line: &Line) -> f64 {
+    let p99 = line.p99.map_or(0.0, |ns| ns as f64 / 60e9).min(1.0);
+    let loss = line.loss.unwrap_or(0.0);
+    f64::from(u8::from(line.is_stale)) * 4.0 + loss * 2.0 + p99
 }
 
-fn zone_table(matrix: &Matrix, now_ms: u64, width: u16) -> Table {
+fn zone_table(zones: &[Line], width: u16) -> Table {
     let mut table = table(width, &["zones", "probe", "pairs", "p50", "p99", "loss"]);
-    for probe in ProbeKind::ALL {
-        let zones = matrix.grouped(Level::Zone, View::Minute, *probe, now_ms);
-        for cell in zones.cells.iter().filter(|cell| cell.state != State::Waiting) {
-            let [from, to] = [cell.source, cell.destination].map(|at| zone_name(&zones.groups[at as usize].name));
-            let counts = &cell.counts;
-            table.add_row([
-                format!("{from} -> {to}"),
-                probe.to_string(),
-                cell.series.to_string(),
-                delay(cell.rtt.p50),
-                delay(cell.rtt.p99),
-                share(failed_share(counts.sent(), counts.send_error, counts.received)),
-            ]);
-        }
+    for line in zones {
+        table.add_row([
+            format!("{} -> {}", zone_name(&line.source), zone_name(&line.destination)),
+            line.probe.to_string(),
+            line.pairs.to_string(),
+            delay(line.p50),
+            delay(line.p99),
+            share(line.loss),
+        ]);
     }
     right(table)
 }
@@ -128,13 +187,14 @@ fn delay(ns: Option<u64>) -> String {
 /// A delay of `ns` nanoseconds with three significant digits and its unit, and `between` between the two.
 #[must_use]
 pub fn three_digits(ns: u64, between: &str) -> String {
+    // What would be rounded up to the next unit, or to one digit more, belongs there.
     let (value, unit) = match ns {
         0..1_000 => return format!("{ns}{between}ns"),
-        1_000..1_000_000 => (ns as f64 / 1e3, "us"),
-        1_000_000..1_000_000_000 => (ns as f64 / 1e6, "ms"),
+        1_000..999_500 => (ns as f64 / 1e3, "us"),
+        999_500..999_500_000 => (ns as f64 / 1e6, "ms"),
         _ => (ns as f64 / 1e9, "s"),
     };
-    let digits = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
+    let digits = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
     format!("{value:.digits$}{between}{unit}")
 }
 
@@ -144,5 +204,29 @@ fn share(share: Option<f64>) -> String {
         Some(0.0) => "0 %".to_owned(),
         Some(s) if s < 0.001 => "<0.1 %".to_owned(),
         Some(s) => format!("{:.1} %", s * 100.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_digits_are_three_also_where_they_are_rounded_up() {
+        for (ns, text) in [
+            (0, "0 ns"),
+            (999, "999 ns"),
+            (1_000, "1.00 us"),
+            (9_994, "9.99 us"),
+            (9_995, "10.0 us"),
+            (99_949, "99.9 us"),
+            (99_951, "100 us"),
+            (999_499, "999 us"),
+            (999_500, "1.00 ms"),
+            (999_500_000, "1.00 s"),
+            (60_000_000_000, "60.0 s"),
+        ] {
+            assert_eq!(three_digits(ns, " "), text, "{ns}");
+        }
     }
 }

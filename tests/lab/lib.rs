@@ -19,6 +19,7 @@ pub mod namespaces;
 pub mod original;
 pub mod ping;
 pub mod process;
+pub mod pty;
 pub mod python;
 pub mod scrape;
 pub mod systemd;

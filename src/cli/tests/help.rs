@@ -52,6 +52,7 @@ fn every_option_of_every_command_names_its_variable() {
         &["ping"],
         &["plan"],
         &["records"],
+        &["top"],
     ] {
         let ran = run(&[command, &["--help"]].concat(), &[]);
         let mut options: Vec<String> = Vec::new();
