@@ -56,9 +56,13 @@ async fn next((mut listener, wait): (Listener, bool)) -> Option<(Result<Event, I
         ..
     } = &mut listener;
     let found = async {
-        match findings {
-            Some(findings) => findings.changed().await,
-            None => std::future::pending().await,
+        let told = match findings {
+            Some(findings) => findings.changed().await.is_ok(),
+            None => false,
+        };
+        if !told {
+            // Nobody looks, or no longer: records are news enough.
+            std::future::pending::<()>().await;
         }
     };
     let change = async {
@@ -67,7 +71,7 @@ async fn next((mut listener, wait): (Listener, bool)) -> Option<(Result<Event, I
         }
         tokio::select! {
             changed = changes.changed() => changed.ok()?,
-            found = found => found.ok()?,
+            () = found => {}
         }
         Some(*changes.borrow_and_update())
     };

@@ -139,8 +139,11 @@ function paint() {
 
 function drawMap(metric, colours, pointed) {
   const height = Math.max(360, innerHeight - 150);
+  const before = map.cell;
   map.layout(shown.model, byId("frame").clientWidth, height, state.zoom);
   map.cursor = chosen();
+  // Other sizes scroll elsewhere: what was in the middle of attention stays in sight.
+  if (map.cell !== before && map.cursor && state.zoom > 1) map.reveal(map.cursor);
   map.draw(metric, colours, pointed);
   say(byId("zoom"), state.zoom === 1 ? "fit" : `× ${Math.round(state.zoom * 10) / 10}`);
 }

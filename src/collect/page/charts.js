@@ -35,6 +35,7 @@ const bare = (format) => (_, splits) => splits.map((v) => (v === null ? "" : for
 
 const delays = (range) => ({ distr: 3, log: 10, range: () => range });
 const delayAxis = { filter: decades, values: bare(delay) };
+const utc = (ms) => uPlot.tzDate(new Date(ms), "Etc/UTC");
 const timeAxis = { values: (_, splits) => splits.map((ms) => new Date(ms).toISOString().slice(11, splits.length > 1 && splits[1] - splits[0] < 60000 ? 19 : 16)), space: 64 };
 
 // The span of time that stands in panes, as both directions are drawn.
@@ -94,8 +95,8 @@ export function delayOverTime(box, width, panes, time, range, failing, palette) 
   const fields = [["p50", "p50", (p) => p.p50_ns], ["p90", "p90", (p) => p.p90_ns], ["p99", "p99", (p) => p.p99_ns], ["p999", "p99.9", (p) => p.p999_ns],
     ["host", "host p99", (p) => p.host_delay_p99_ns]];
   const options = {
-    width, height: 220, ms: 1, padding: [10, 12, 0, 0], plugins: [since(failing, palette)], cursor: { sync: { key: "time" }, drag: { x: false, y: false } },
-    scales: { x: { time: false, range: () => time }, y: delays(range) },
+    width, height: 220, ms: 1, tzDate: utc, padding: [10, 12, 0, 0], plugins: [since(failing, palette)], cursor: { sync: { key: "time" }, drag: { x: false, y: false } },
+    scales: { x: { time: true, range: () => time }, y: delays(range) },
     axes: axes(palette, timeAxis, delayAxis),
     series: [{ label: "UTC", value: clockOf }, ...fields.map(([id, label]) => line(id, label, palette, delay))],
   };
@@ -105,8 +106,8 @@ export function delayOverTime(box, width, panes, time, range, failing, palette) 
 export function lossOverTime(box, width, panes, time, most, failing, palette) {
   const lost = (pane) => (pane.received + pane.failed > 0 ? pane.failed / (pane.received + pane.failed) : null);
   const options = {
-    width, height: 110, ms: 1, padding: [10, 12, 0, 0], plugins: [since(failing, palette)], cursor: { sync: { key: "time" }, drag: { x: false, y: false } },
-    scales: { x: { time: false, range: () => time }, y: { range: () => [0, most] } },
+    width, height: 110, ms: 1, tzDate: utc, padding: [10, 12, 0, 0], plugins: [since(failing, palette)], cursor: { sync: { key: "time" }, drag: { x: false, y: false } },
+    scales: { x: { time: true, range: () => time }, y: { range: () => [0, most] } },
     axes: axes(palette, timeAxis, { values: (_, splits) => splits.map(share), space: 26 }),
     series: [{ label: "UTC", value: clockOf }, { ...line("lost", "lost", palette, share), fill: `${colours(palette.dark).lost}40` }],
   };

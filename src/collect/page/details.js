@@ -92,7 +92,8 @@ const SIGNS = { dead: "✕ no answer", stale: "╱╱ stale", lossy: "◥ loss",
 export function worst(model, metric, sum, choose) {
   const rows = sum.worst.map(({ k }) => {
     const cell = model.cell(k);
-    const pick = el("button", `${nameOf(model.groups[cell.source])} → ${nameOf(model.groups[cell.destination])}`, { type: "button", title: "Show it in the map" });
+    const ends = `${nameOf(model.groups[cell.source])} → ${nameOf(model.groups[cell.destination])}`;
+    const pick = el("button", ends, { type: "button", title: `Show ${ends} in the map` });
     pick.addEventListener("click", () => choose(cell));
     const status = look(cell, statusOf(cell));
     const state = el("td.state", SIGNS[status]);

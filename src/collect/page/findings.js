@@ -32,14 +32,14 @@ const NOBODY_LOOKS = { findings: [], pattern: "unknown", now_ms: 0 };
 export function verdict(told, known, pointed, point) {
   const { findings, pattern, now_ms: now } = told ?? NOBODY_LOOKS;
   const worst = ["network", "host", "measurement"].find((where) => findings.some((finding) => whereOf(finding) === where));
-  const good = told !== null && known;
+  const good = now > 0 && known;
   const how = worst ?? (good ? "none" : "unknown");
   const box = byId("verdict");
   box.dataset.verdict = how;
   say(byId("verdict-sign"), SIGNS[how]);
   if (!worst) {
     say(byId("verdict-head"), good ? "No fault found" : told ? "No verdict yet" : "No verdict");
-    say(byId("verdict-since"), good ? `Network and hosts look as they should. Checked at ${clock(now, now)}` : told ? "No record has arrived." : "This server doesn't look for faults.");
+    say(byId("verdict-since"), good ? `Network and hosts look as they should. Checked at ${clock(now, now)}` : !told ? "This server doesn't look for faults." : known ? "Faults are being looked for." : "No record has arrived.");
   } else {
     const since = Math.min(...findings.filter((finding) => whereOf(finding) === worst).map((finding) => finding.since_ms ?? now));
     say(byId("verdict-head"), HEADLINES[worst]);

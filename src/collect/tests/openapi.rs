@@ -60,7 +60,7 @@ fn check(document: &Value, path: &str, status: &str, body: &Value) {
 #[test]
 fn every_answer_is_as_described() {
     let document = description();
-    let open = Server::of(Site::new(hour()).findings(|| serde_json::to_vec(&findings())));
+    let open = Server::of(Site::new(hour()).findings(findings()));
     // Waiting, stale and dead pairs, no ICMP, no findings.
     let odd = Server::start(mesh());
     let shut = Server::of(Site::new(mesh()).token(Some("s3cret".parse().unwrap())));

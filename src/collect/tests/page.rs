@@ -12,7 +12,7 @@ use dt_collect::{Matrix, MatrixConfig};
 use dt_probe::ProbeKind;
 use serde_json::json;
 use support::eyes::{DOWN, RIGHT, no_complaint, open, picture, point_at, rows};
-use support::hour::{findings, hour};
+use support::hour::{findings, hour, told};
 use support::mesh::{HOSTILE, NODES, mesh, now_ms, pair, summary};
 use support::server::Server;
 
@@ -111,11 +111,9 @@ fn every_state_has_words_and_the_worst_come_first() {
 #[test]
 fn new_records_appear_without_reloading_and_hostile_names_stay_text() {
     let matrix = Arc::new(Matrix::new(MatrixConfig::default()));
-    let server = Server::of(Site::new(Arc::clone(&matrix)).findings(|| {
-        serde_json::to_vec(&json!({"now_ms": now_ms(), "pattern": "unknown", "findings": [{
-            "kind": HOSTILE, "subject": {"nodes": [HOSTILE]}, "summary": format!("{HOSTILE} is down"), "evidence": [HOSTILE],
-            "confidence": 0.5, "since_ms": now_ms(), "pattern": null, "pairs": 1}]}))
-    }));
+    let findings = json!([{"kind": "node_down", "subject": {"nodes": [HOSTILE]}, "summary": format!("{HOSTILE} is down"), "evidence": [HOSTILE],
+        "confidence": 0.5, "since_ms": now_ms(), "pattern": null, "pairs": 1}]);
+    let server = Server::of(Site::new(Arc::clone(&matrix)).findings(told(&findings, "unknown")));
     let mut browser = open(&server, "", 390, false);
     assert!(browser.text("#empty").contains("No data yet"));
 
@@ -201,7 +199,7 @@ fn levels_filters_and_search_show_a_part() {
 
 #[test]
 fn the_address_holds_all_that_is_shown() {
-    let server = Server::of(Site::new(hour()).findings(|| serde_json::to_vec(&findings())));
+    let server = Server::of(Site::new(hour()).findings(findings()));
     let mut first = open(&server, "", 1280, false);
     first.click("#metric-loss");
     first.click("#view-10m");
@@ -226,7 +224,7 @@ fn the_address_holds_all_that_is_shown() {
 
 #[test]
 fn readable_at_both_widths_and_in_both_themes() {
-    let server = Server::of(Site::new(hour()).findings(|| serde_json::to_vec(&findings())));
+    let server = Server::of(Site::new(hour()).findings(findings()));
     for (width, dark) in [(1280, false), (1280, true), (390, false), (390, true)] {
         let mut browser = open(&server, "#src=node-02&dst=node-10", width, dark);
         let map = browser

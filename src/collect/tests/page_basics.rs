@@ -9,7 +9,7 @@ use dt_collect::http::Site;
 use serde_json::json;
 use support::browser::Browser;
 use support::eyes::{TAB, no_complaint, open, point_at};
-use support::hour::{findings, hour};
+use support::hour::{findings, hour, told};
 use support::mesh::mesh;
 use support::server::Server;
 
@@ -22,10 +22,8 @@ fn audit(browser: &mut Browser, what: &str) {
 
 #[test]
 fn names_headings_and_contrast_hold_in_every_state_and_theme() {
-    let busy = Server::of(Site::new(hour()).findings(|| serde_json::to_vec(&findings())));
-    let calm = Server::of(
-        Site::new(mesh()).findings(|| serde_json::to_vec(&json!({"now_ms": 0, "pattern": "normal", "findings": []}))),
-    );
+    let busy = Server::of(Site::new(hour()).findings(findings()));
+    let calm = Server::of(Site::new(mesh()).findings(told(&json!([]), "normal")));
     let shut = Server::of(Site::new(mesh()).token(Some("s3cret".parse().unwrap())));
     for dark in [false, true] {
         for (width, hash) in [(1280, "#src=node-02&dst=node-10"), (390, "#level=zone")] {
@@ -76,7 +74,7 @@ fn the_audit_finds_what_it_looks_for() {
 
 #[test]
 fn the_keyboard_reaches_everything_in_order_and_is_seen() {
-    let server = Server::of(Site::new(hour()).findings(|| serde_json::to_vec(&findings())));
+    let server = Server::of(Site::new(hour()).findings(findings()));
     let mut browser = open(&server, "#src=node-02&dst=node-10", 1280, false);
     let mut reached = Vec::new();
     for _ in 0..40 {

@@ -5,7 +5,7 @@
 
 mod support;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use dt_collect::http::Site;
 use dt_collect::{Matrix, MatrixConfig};
@@ -13,9 +13,10 @@ use dt_probe::ProbeKind;
 use serde_json::{Value, json};
 use support::browser::Browser;
 use support::eyes::{colour_of, no_complaint, open, picture, rows};
-use support::hour::{FAULT, findings, hour};
+use support::hour::{FAULT, findings, found, hour, told};
 use support::mesh::{NODES, mesh, now_ms, pair, summary};
 use support::server::Server;
+use tokio::sync::watch;
 
 fn finding(kind: &str, nodes: &[&str]) -> Value {
     json!({"kind": kind, "subject": {"nodes": nodes}, "summary": format!("{kind} of {nodes:?}"), "evidence": ["one", "two"],
@@ -35,13 +36,8 @@ fn verdict(browser: &mut Browser) -> (String, String) {
 
 #[test]
 fn the_verdict_says_who_is_at_fault() {
-    let told = Arc::new(Mutex::new(json!([])));
-    let matrix = mesh();
-    let site = Site::new(Arc::clone(&matrix)).findings({
-        let told = Arc::clone(&told);
-        move || serde_json::to_vec(&json!({"now_ms": now_ms(), "pattern": "normal", "findings": *told.lock().unwrap()}))
-    });
-    let server = Server::of(site);
+    let (tell, findings) = watch::channel(found(&json!([]), "normal"));
+    let server = Server::of(Site::new(mesh()).findings(findings));
     let mut browser = open(&server, "", 1280, false);
     assert_eq!(verdict(&mut browser), ("none".into(), "No fault found".into()));
     assert_eq!(browser.eval("document.getElementById('findings').hidden"), json!(true));
@@ -57,20 +53,20 @@ fn the_verdict_says_who_is_at_fault() {
     for (kinds, how, words) in [
         (vec!["node_slow"], "host", "A host is at fault, not the network"),
         (vec!["node_slow", "rack"], "network", "The network is at fault"),
-        (vec!["something_new"], "network", "The network is at fault"),
+        (
+            vec!["grpc_failing", "node_silent"],
+            "host",
+            "A host is at fault, not the network",
+        ),
         (
             vec!["collector_blind"],
             "measurement",
             "The measurement is at fault: the network can't be judged",
         ),
     ] {
-        *told.lock().unwrap() = kinds.iter().map(|kind| finding(kind, &["node-1"])).collect();
-        // A new record makes the page ask again.
-        let pair = pair(NODES[0], NODES[1], ProbeKind::Tcp);
-        matrix.ingest(
-            &summary(&pair, 10_000, now_ms() / 10_000 * 10_000, &[90_000], 0),
-            now_ms(),
-        );
+        // Without a new record: what was found is news by itself.
+        let all: Vec<Value> = kinds.iter().map(|kind| finding(kind, &["node-1"])).collect();
+        tell.send_replace(found(&json!(all), "normal"));
         browser.wait(&format!(
             "document.getElementById('verdict-head').innerText === {}",
             json!(words)
@@ -95,10 +91,7 @@ fn the_verdict_says_who_is_at_fault() {
 #[test]
 fn without_records_or_without_an_answer_nothing_is_called_good() {
     let empty = Arc::new(Matrix::new(MatrixConfig::default()));
-    let server = Server::of(
-        Site::new(empty)
-            .findings(|| serde_json::to_vec(&json!({"now_ms": now_ms(), "pattern": "normal", "findings": []}))),
-    );
+    let server = Server::of(Site::new(empty).findings(told(&json!([]), "normal")));
     let mut browser = open(&server, "", 1280, false);
     assert_eq!(verdict(&mut browser), ("unknown".into(), "No verdict yet".into()));
     // Nobody looks for faults here.
@@ -120,7 +113,7 @@ fn without_records_or_without_an_answer_nothing_is_called_good() {
 #[test]
 fn a_finding_shows_its_evidence_and_points_out_its_nodes() {
     let matrix = hour();
-    let server = Server::of(Site::new(Arc::clone(&matrix)).findings(|| serde_json::to_vec(&findings())));
+    let server = Server::of(Site::new(Arc::clone(&matrix)).findings(findings()));
     let mut browser = open(&server, "", 1280, false);
     assert_eq!(browser.text("#verdict-head"), "The network is at fault");
     let since = browser.text("#verdict-since");

@@ -12,6 +12,7 @@ use dt_collect::http::Site;
 use dt_probe::ProbeKind;
 use serde_json::json;
 use support::eyes::{RIGHT, no_complaint, open, picture, rows};
+use support::hour::told;
 use support::mesh::{PATIENT, now_ms, pair, summary};
 use support::server::Server;
 
@@ -50,11 +51,9 @@ fn large() -> Arc<Matrix> {
 
 #[test]
 fn a_thousand_nodes_are_shown_by_rack_first_and_each_cell_on_demand() {
-    let matrix = large();
-    let site = Site::new(matrix).findings(|| {
-        serde_json::to_vec(&json!({"now_ms": now_ms(), "pattern": "unknown", "findings": [{"kind": "node_down", "subject": {"nodes": ["n0617"]},
-            "summary": "n0617 is down", "evidence": [], "confidence": 0.99, "since_ms": now_ms() - 60_000, "pattern": null, "pairs": 500}]}))
-    });
+    let findings = json!([{"kind": "node_down", "subject": {"nodes": ["n0617"]}, "summary": "n0617 is down", "evidence": [],
+        "confidence": 0.99, "since_ms": now_ms() - 60_000, "pattern": null, "pairs": 500}]);
+    let site = Site::new(large()).findings(told(&findings, "unknown"));
     let server = Server::of(site);
     let mut browser = open(&server, "", 1280, false);
     assert!(browser.text("#map-title").contains("rack × rack"));

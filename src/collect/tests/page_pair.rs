@@ -49,7 +49,7 @@ fn a_click_or_enter_opens_the_pair_and_escape_leads_back() {
 
 #[test]
 fn both_directions_stand_side_by_side_with_numbers_charts_and_ports() {
-    let server = Server::of(Site::new(hour()).findings(|| serde_json::to_vec(&findings())));
+    let server = Server::of(Site::new(hour()).findings(findings()));
     let mut browser = open(
         &server,
         "#probe=tcp&view=1h&src=node-02&dst=node-10&open=1",

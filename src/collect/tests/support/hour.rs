@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use dt_collect::Matrix;
+use dt_collect::diagnosis::Findings;
 use dt_probe::ProbeKind;
 use dt_record::{Flow, Recorder};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use serde_json::{Value, json};
+use serde_json::json;
+use tokio::sync::watch;
 
 use crate::support::mesh::{PATIENT, now_ms, pair, summary};
 
@@ -87,18 +89,31 @@ fn flows(probes: u64, lost: u64) -> Vec<Flow> {
     (0..ports).map(flow).collect()
 }
 
-/// As `dt_collect` words them.
-pub fn findings() -> Value {
+/// What may be said of it.
+pub fn findings() -> watch::Receiver<Arc<Findings>> {
     let now = now_ms();
-    json!({"now_ms": now, "pattern": "spine_failure", "findings": [
-        {"kind": "one_direction", "subject": {"nodes": [], "racks": [], "zones": [], "source": "zone-a", "destination": "zone-c"},
-         "summary": "Probes from zone-a to zone-c are lost (31 %) and late; the way back is in order",
-         "evidence": ["16 of 16 pairs from zone-a to zone-c lose 24 to 38 % by ICMP, TCP and gRPC", "0 of 16 pairs from zone-c to zone-a lose anything",
-                      "p99 rose from 498 µs to 1.95 ms in the same minute"],
-         "confidence": 0.97, "since_ms": now - FAULT, "pattern": "spine_failure", "pairs": 16},
-        {"kind": "node_slow", "subject": {"nodes": ["node-07"], "racks": [], "zones": []},
-         "summary": "node-07 makes its own programs wait: the network is not to blame for what they see",
-         "evidence": ["host delay p99 of all 11 pairs from node-07 is 18 ms; of the other nodes 43 µs", "the network's delay from and to node-07 is as everywhere"],
-         "confidence": 0.88, "since_ms": now - 60 * MINUTE, "pattern": null, "pairs": 11},
-    ]})
+    told(
+        &json!([
+            {"kind": "one_direction", "subject": {"source": "zone-a", "destination": "zone-c"},
+             "summary": "Probes from zone-a to zone-c are lost (31 %) and late; the way back is in order",
+             "evidence": ["16 of 16 pairs from zone-a to zone-c lose 24 to 38 % by ICMP, TCP and gRPC", "0 of 16 pairs from zone-c to zone-a lose anything",
+                          "p99 rose from 498 µs to 1.95 ms in the same minute"],
+             "confidence": 0.97, "since_ms": now - FAULT, "pattern": "spine_failure", "pairs": 16},
+            {"kind": "node_slow", "subject": {"nodes": ["node-07"]},
+             "summary": "node-07 makes its own programs wait: the network is not to blame for what they see",
+             "evidence": ["host delay p99 of all 11 pairs from node-07 is 18 ms; of the other nodes 43 µs", "the network's delay from and to node-07 is as everywhere"],
+             "confidence": 0.88, "since_ms": now - 60 * MINUTE, "pattern": null, "pairs": 11},
+        ]),
+        "spine_failure",
+    )
+}
+
+/// Findings in the JSON of the interface, as an observer tells them.
+pub fn told(findings: &serde_json::Value, pattern: &str) -> watch::Receiver<Arc<Findings>> {
+    watch::channel(found(findings, pattern)).1
+}
+
+pub fn found(findings: &serde_json::Value, pattern: &str) -> Arc<Findings> {
+    let findings = json!({"now_ms": now_ms(), "pattern": pattern, "findings": findings});
+    Arc::new(serde_json::from_value(findings).unwrap())
 }
