@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::disk::Disk;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rdkafka::config::ClientConfig;
@@ -33,6 +34,10 @@ pub struct Options {
     pub auto_create_topics: bool,
     /// Further lines of `server.properties`; they win over ours.
     pub properties: Vec<(String, String)>,
+    /// What a client must set to be let in.
+    pub client: Vec<(String, String)>,
+    /// The size of the disk that the data lies on, as `64m`; by default it is the machine's.
+    pub disk: Option<String>,
 }
 
 impl Default for Options {
@@ -41,6 +46,8 @@ impl Default for Options {
             address: Ipv4Addr::LOCALHOST.into(),
             auto_create_topics: true,
             properties: Vec::new(),
+            client: Vec::new(),
+            disk: None,
         }
     }
 }
@@ -51,6 +58,9 @@ pub struct Kafka {
     dir: Option<TempDir>,
     bootstrap: String,
     lib: PathBuf,
+    /// What a client must set to be let in.
+    pub client: Vec<(String, String)>,
+    disk: Option<Disk>,
     child: Option<Child>,
 }
 
@@ -90,6 +100,8 @@ impl Kafka {
         let kafka = Kafka {
             bootstrap,
             lib: jars(),
+            client: options.client.clone(),
+            disk: options.disk.as_ref().map(|size| disk(dir.path(), size)),
             child: None,
             dir: Some(dir),
         };
@@ -148,7 +160,10 @@ impl Kafka {
             .open(self.path().join("broker.log"));
         let log = log.unwrap_or_else(|e| fail("broker.log", &e));
         let log_too = log.try_clone().unwrap_or_else(|e| fail("broker.log", &e));
-        let mut java = Command::new("java");
+        let mut java = match &self.disk {
+            Some(disk) => disk.command("java"),
+            None => Command::new("java"),
+        };
         java.args(options).arg("-XX:+UseSerialGC");
         java.arg(format!(
             "-Dlog4j2.configurationFile={}",
@@ -157,6 +172,36 @@ impl Kafka {
         java.arg("-cp").arg(format!("{}/*", self.lib.display()));
         java.stdin(Stdio::null()).stdout(log).stderr(log_too);
         java
+    }
+
+    /// What clients begin with.
+    #[must_use]
+    pub fn client_config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.bootstrap);
+        for (key, value) in &self.client {
+            config.set(key, value);
+        }
+        config
+    }
+
+    /// The disk that the data lies on, where it has one of its own.
+    ///
+    /// # Panics
+    /// Where it has none.
+    #[must_use]
+    pub fn disk(&self) -> &Disk {
+        self.disk
+            .as_ref()
+            .unwrap_or_else(|| panic!("this broker has no disk of its own"))
+    }
+
+    /// Sets a property of the broker, in force from its next start.
+    pub fn set(&self, key: &str, value: &str) {
+        let path = self.path().join("server.properties");
+        let before = fs::read_to_string(&path).unwrap_or_else(|e| fail("server.properties", &e));
+        // The last line of a key counts.
+        write(&path, &format!("{before}{key}={value}\n"));
     }
 
     /// Starts the broker where it isn't running and waits until it serves clients.
@@ -214,8 +259,8 @@ impl Kafka {
 
     /// Whether the broker has registered itself and serves metadata.
     fn answers(&self) -> bool {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.bootstrap).set("log_level", "0");
+        let mut config = self.client_config();
+        config.set("log_level", "0");
         let consumer: Result<BaseConsumer<Quiet>, _> = config.create_with_context(Quiet);
         let metadata = consumer.and_then(|consumer| consumer.fetch_metadata(None, Duration::from_secs(2)));
         metadata.is_ok_and(|metadata| !metadata.brokers().is_empty())
@@ -257,6 +302,12 @@ fn fail<T>(what: &str, error: &io::Error) -> T {
 
 fn write(path: &Path, text: &str) {
     fs::write(path, text).unwrap_or_else(|e| fail(&path.display().to_string(), &e));
+}
+
+fn disk(dir: &Path, size: &str) -> Disk {
+    let data = dir.join("data");
+    fs::create_dir(&data).unwrap_or_else(|e| fail("the data's directory", &e));
+    Disk::over(&data, size).unwrap_or_else(|e| panic!("test Kafka: {e}"))
 }
 
 fn jars() -> PathBuf {

@@ -8,6 +8,7 @@ pub mod agent;
 pub mod busy;
 pub mod capture;
 pub mod delay;
+pub mod disk;
 pub mod error;
 pub mod fabric;
 pub mod forward;

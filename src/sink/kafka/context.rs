@@ -1,6 +1,7 @@
 //! What librdkafka calls back: deliveries, errors, log lines. It keeps the outcomes for the worker and lets at most one
 //! line a minute of the client's own complaints into the log.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,8 @@ pub(crate) struct Context {
     outcomes: Mutex<Vec<Outcome>>,
     /// The latest error of the client as a whole, until the worker takes it.
     trouble: Mutex<Option<KafkaError>>,
+    /// A broker has refused our credentials, and none has taken anything since.
+    refused: AtomicBool,
     errors: RateLimit,
     lines: RateLimit,
     missing_topic: RateLimit,
@@ -40,6 +43,7 @@ impl Default for Context {
         Context {
             outcomes: Mutex::default(),
             trouble: Mutex::default(),
+            refused: AtomicBool::new(false),
             errors: RateLimit::new(LOG_PERIOD),
             lines: RateLimit::new(LOG_PERIOD),
             missing_topic: RateLimit::new(REMINDER_PERIOD),
@@ -89,6 +93,12 @@ impl ClientContext for Context {
             return;
         }
         self.complain(&error, reason);
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::Authentication) => self.refused.store(true, Relaxed),
+            // It follows from that, and says less.
+            Some(RDKafkaErrorCode::AllBrokersDown) if self.refused.load(Relaxed) => return,
+            _ => {}
+        }
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         // A fatal error outweighs whatever comes after it.
         if trouble.as_ref().and_then(KafkaError::rdkafka_error_code) != Some(RDKafkaErrorCode::Fatal) {
@@ -107,6 +117,9 @@ impl ProducerContext for Context {
             tracing::trace!(topic = message.topic(), partition = message.partition(), %error, "not delivered");
             error.clone()
         });
+        if error.is_none() {
+            self.refused.store(false, Relaxed);
+        }
         self.outcomes
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

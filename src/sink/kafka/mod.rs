@@ -1,13 +1,14 @@
 //! The Kafka sink: summary records, keyed and with CloudEvents headers, and the original's TraceReports.
 //!
 //! One thread owns the producer. Summaries wait in the backlog, where they can still merge, until this node's moment in
-//! the window comes ([`spread`]); then they are numbered and handed to librdkafka, at most [`worker::OUTSTANDING_BYTES`]
+//! the window comes ([`spread`]); then they are numbered and handed to librdkafka, at most [`retries::OUTSTANDING_BYTES`]
 //! at a time. What librdkafka gives back as failed is handed over again under the same number.
 
 mod context;
 pub mod group;
 mod message;
 pub mod reader;
+mod retries;
 mod settings;
 mod since;
 mod spread;

@@ -1,6 +1,5 @@
 //! The Kafka sink's thread: everything that touches the producer happens here, in one loop.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,21 +9,18 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use super::context::Context;
 use super::message::{Kind, Message};
+use super::retries::Retries;
 use super::topics::{LookUp, Wanted};
 use super::{Shared, settings};
 use crate::config::KafkaConfig;
 use crate::stats::{self, Probes};
 
-/// Bytes of summary records that may be with librdkafka, unacknowledged; what waits before can still merge.
-pub(crate) const OUTSTANDING_BYTES: usize = 1 << 20;
-/// The same for TraceReports, so that neither kind can starve the other.
+/// Bytes of TraceReports that may be with librdkafka, unacknowledged, beside the records: neither kind can starve the other.
 const OUTSTANDING_TRACE_BYTES: usize = 256 << 10;
 /// How long the loop rests in librdkafka: with something outstanding, without, and while draining.
 const BUSY: Duration = Duration::from_millis(50);
 const IDLE: Duration = Duration::from_millis(200);
 const HASTE: Duration = Duration::from_millis(10);
-/// Between a failed delivery and the next attempt.
-const RETRY: Duration = Duration::from_millis(500);
 /// Between two look-ups of the topics while records keep failing.
 const LOOK_UP_AGAIN: Duration = Duration::from_secs(1);
 
@@ -36,8 +32,8 @@ pub(crate) struct Worker {
     producer: Arc<BaseProducer<Context>>,
     topics: Topics,
     seq: u64,
-    /// Messages that failed, to be handed over again at the time beside them.
-    again: VecDeque<(Instant, Arc<Message>)>,
+    retries: Retries,
+    /// Bytes of records that are with librdkafka.
     outstanding: usize,
     outstanding_traces: usize,
 }
@@ -67,7 +63,7 @@ impl Worker {
                 not_before: Instant::now(),
             },
             seq: 0,
-            again: VecDeque::new(),
+            retries: Retries::new(),
             outstanding: 0,
             outstanding_traces: 0,
         })
@@ -88,6 +84,10 @@ impl Worker {
             {
                 break;
             }
+            if self.retries.is_alone() {
+                // There is nothing to gather beside it.
+                let _ = self.producer.flush(HASTE);
+            }
             self.producer.poll(self.rest(draining.is_some()));
             self.note_outcomes();
             self.note_trouble();
@@ -107,15 +107,15 @@ impl Worker {
         let intake = self.shared.intake();
         intake.backlog.len() == 0
             && intake.traces.len() == 0
-            && self.again.is_empty()
+            && self.retries.is_empty()
             && self.outstanding == 0
             && self.outstanding_traces == 0
     }
 
     fn rest(&self, draining: bool) -> Duration {
-        if draining {
+        if draining || self.retries.is_alone() {
             HASTE
-        } else if self.outstanding > 0 || self.outstanding_traces > 0 || !self.again.is_empty() {
+        } else if self.outstanding > 0 || self.outstanding_traces > 0 || !self.retries.is_empty() {
             BUSY
         } else {
             IDLE
@@ -165,10 +165,7 @@ impl Worker {
     }
 
     fn hand_over_again(&mut self, now: Instant) {
-        while let Some((at, _)) = self.again.front()
-            && *at <= now
-            && let Some((_, message)) = self.again.pop_front()
-        {
+        while let Some(message) = self.retries.next(now, self.outstanding) {
             stats::add(&self.shared.stats.retried, 1);
             if !self.send(message) {
                 break;
@@ -177,8 +174,7 @@ impl Worker {
     }
 
     fn hand_over_summaries(&mut self, now: Instant) {
-        // While some fail, new ones stay where they can still merge.
-        while self.outstanding < OUTSTANDING_BYTES && self.again.is_empty() {
+        while self.retries.has_room(self.outstanding) {
             let Some(summary) = self.take(now) else { break };
             self.seq += 1;
             let record = SummaryRecord::new(&summary, &self.origin, self.seq, self.options);
@@ -253,9 +249,10 @@ impl Worker {
                 None => self.arrived(&outcome.message),
             }
         }
+        self.retries.settle();
     }
 
-    fn arrived(&self, message: &Message) {
+    fn arrived(&mut self, message: &Message) {
         let stats = &self.shared.stats;
         if stats.success() {
             tracing::info!(bootstrap = self.config.bootstrap, "Kafka is reachable again");
@@ -263,6 +260,7 @@ impl Worker {
         match message.kind {
             Kind::Summary { probes: sent, .. } => {
                 stats::add(&stats.published, 1);
+                self.retries.ended();
                 self.leaves_hand(sent, |probes| probes.published += sent);
             }
             Kind::Trace => stats::add(&stats.traces_published, 1),
@@ -280,14 +278,18 @@ impl Worker {
                 not_before: Instant::now() + LOOK_UP_AGAIN,
             };
         }
-        match (&message.kind, code) {
-            // The topic's own limit is below one record: no attempt will ever succeed, and it would block the rest.
-            (&Kind::Summary { probes: sent, .. }, Some(RDKafkaErrorCode::MessageSizeTooLarge)) => {
-                stats::add(&stats.dropped, 1);
-                self.leaves_hand(sent, |probes| probes.dropped += sent);
+        match message.kind {
+            Kind::Summary { probes: sent, .. } => {
+                let was_alone = self.retries.ended();
+                if code != Some(RDKafkaErrorCode::MessageSizeTooLarge) {
+                    self.retries.failed(message, was_alone);
+                } else if !self.retries.too_large(message, was_alone) {
+                    // The topic's own limit is below one record: no attempt will ever succeed, and it would block the rest.
+                    stats::add(&self.shared.stats.dropped, 1);
+                    self.leaves_hand(sent, |probes| probes.dropped += sent);
+                }
             }
-            (Kind::Summary { .. }, _) => self.again.push_back((Instant::now() + RETRY, message)),
-            (Kind::Trace, _) => {
+            Kind::Trace => {
                 let dropped = match Arc::try_unwrap(message) {
                     Ok(message) => self.shared.intake().traces.put_back(message.value),
                     // Never shared once librdkafka is done with it.
@@ -307,6 +309,9 @@ impl Worker {
             Some(RDKafkaErrorCode::Fatal) => self.replace_producer(&error),
             Some(RDKafkaErrorCode::AllBrokersDown) if self.shared.stats.error(error.to_string()) => {
                 tracing::warn!(%error, bootstrap = self.config.bootstrap, "Kafka is not reachable; records wait");
+            }
+            Some(RDKafkaErrorCode::Authentication) => {
+                self.shared.stats.error(error.to_string());
             }
             // One of several brokers, or something that passes; the context has logged it.
             _ => {}
