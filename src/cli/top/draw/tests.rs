@@ -5,7 +5,7 @@ use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 
 use super::*;
-use crate::top::fixture::{NOW, cell, dead, findings, group, mesh, picture, press, table, top};
+use crate::top::fixture::{NOW, dead, findings, mesh, picture, press, top};
 
 const PLAIN: Theme = Theme {
     colours: Colours::None,
