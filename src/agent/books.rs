@@ -1,7 +1,8 @@
 //! The books: where each probe is that was ever sent, from the probers to the sinks.
 //!
 //! For each kind, what was sent is what met a fate, was voided, is in flight, or was abandoned at the end. For each sink, all
-//! fates together are what it published, dropped or holds, and those that no summary was made of yet. The mesh task keeps the
+//! fates together are what it published, dropped or holds, and those that no summary was made of yet; pings that only ask whether
+//! somebody is there have none. The mesh task keeps the
 //! books and compares them with what the probers count for themselves: with each report of theirs, with each window, and at
 //! the end. What it shows is of one moment, so that a reader of `/metrics` can do the sums as well.
 
@@ -20,6 +21,8 @@ use crate::totals::Totals;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ledger {
     kinds: [Page; ProbeKind::ALL.len()],
+    /// Pings only ask whether somebody is there: there are no records of them.
+    asks_only: bool,
     /// Probes in the summaries handed to the sinks.
     pub(crate) handed: u64,
 }
@@ -56,8 +59,13 @@ impl Ledger {
 
     /// Probes with a fate that no summary was handed over of yet.
     pub(crate) fn unrecorded(&self) -> u64 {
-        let decided: u64 = self.kinds.iter().map(Page::decided).sum();
+        let decided = ProbeKind::ALL.iter().filter(|kind| self.records(**kind));
+        let decided: u64 = decided.map(|kind| self.kind(*kind).decided()).sum();
         decided.saturating_sub(self.handed)
+    }
+
+    fn records(&self, kind: ProbeKind) -> bool {
+        !(self.asks_only && kind == ProbeKind::Grpc)
     }
 
     /// Given up at the end, of all kinds.
@@ -104,10 +112,13 @@ pub(crate) struct Books {
 }
 
 impl Books {
-    /// `pings` are those of the gRPC prober, where there is one.
-    pub(crate) fn new(pings: Option<Arc<PingCounters>>) -> Books {
+    /// `pings` are those of the gRPC prober, where there is one; `asks_only` where there are no records of them.
+    pub(crate) fn new(pings: Option<Arc<PingCounters>>, asks_only: bool) -> Books {
         Books {
-            ledger: Ledger::default(),
+            ledger: Ledger {
+                asks_only,
+                ..Ledger::default()
+            },
             pings,
             closed: 0,
             said: false,
@@ -149,7 +160,8 @@ impl Books {
 
     /// A window has ended: its summaries are yet to be made.
     pub(crate) fn closed(&mut self, totals: &Totals) {
-        self.closed = ProbeKind::ALL.iter().flat_map(|kind| totals.kind(*kind).fates()).sum();
+        let recorded = ProbeKind::ALL.iter().filter(|kind| self.ledger.records(**kind));
+        self.closed = recorded.flat_map(|kind| totals.kind(*kind).fates()).sum();
     }
 
     /// The summaries of the window that was closed last are all handed over.

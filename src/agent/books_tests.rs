@@ -35,7 +35,7 @@ fn is_wrong(act: impl FnOnce()) -> bool {
 fn what_is_shown_sums_up() {
     let (totals, shown) = (Totals::default(), Shown::default());
     let pings = Arc::new(PingCounters::default());
-    let mut books = Books::new(Some(Arc::clone(&pings)));
+    let mut books = Books::new(Some(Arc::clone(&pings)), false);
     lost(&totals, ProbeKind::Icmp, 5);
     books.reported(ProbeKind::Icmp, &lane(5), &totals);
     pings.begun.store(10, Relaxed);
@@ -56,24 +56,28 @@ fn what_is_shown_sums_up() {
 fn a_fate_that_got_lost_on_the_way_is_noticed() {
     let totals = Totals::default();
     lost(&totals, ProbeKind::Tcp, 5);
-    assert!(is_wrong(|| Books::new(None).reported(
+    assert!(is_wrong(|| Books::new(None, false).reported(
         ProbeKind::Tcp,
         &lane(6),
         &totals
     )));
     let mut broken = lane(5);
     broken.in_flight += 1;
-    assert!(is_wrong(|| Books::new(None).reported(ProbeKind::Tcp, &broken, &totals)));
+    assert!(is_wrong(|| Books::new(None, false).reported(
+        ProbeKind::Tcp,
+        &broken,
+        &totals
+    )));
     let pings = Arc::new(PingCounters::default());
     lost(&totals, ProbeKind::Grpc, 1);
-    let mut books = Books::new(Some(pings));
+    let mut books = Books::new(Some(pings), false);
     assert!(is_wrong(|| books.show(&Shown::default(), &totals)), "none was begun");
 }
 
 #[test]
 fn a_window_holds_what_was_decided_in_it() {
     let totals = Totals::default();
-    let mut books = Books::new(None);
+    let mut books = Books::new(None, false);
     books.settled();
     lost(&totals, ProbeKind::Icmp, 3);
     books.closed(&totals);

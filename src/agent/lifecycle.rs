@@ -228,7 +228,7 @@ impl Agent {
         });
         let mesh = Mesh {
             shared: Arc::clone(&shared),
-            books: Books::new(probers.pings()),
+            books: Books::new(probers.pings(), probers.method(ProbeKind::Grpc).is_none()),
             aggregate: Aggregate::new(width_ms, began, probers.manners(&config, &source)),
             closed_by: tokio::time::Instant::now(),
             probers,
