@@ -12,8 +12,9 @@ use std::time::Duration;
 use dt_bench::arguments::Arguments;
 use dt_bench::verdict::{HEADING, Verdict};
 use dt_bench::{Failure, Result, cpu};
+use dt_collect::diagnosis::{Diagnosis, DiagnosisConfig};
 use dt_collect::intake::{Intake, Message, Outcome};
-use dt_collect::{Ingest, Level, Matrix, MatrixConfig, View};
+use dt_collect::{Ingest, Level, Matrix, MatrixConfig, Snapshot, View};
 use dt_probe::ProbeKind;
 
 use cluster::{Cluster, Encoding, WINDOW_MS};
@@ -181,7 +182,25 @@ fn views(show: &mut dyn FnMut(Verdict)) -> Result {
             std::hint::black_box(fed.matrix.grouped(level, View::Minute, ProbeKind::Icmp, now_ms));
         });
     }
+    let [mut recent, minute, hour] =
+        [View::Recent, View::Minute, View::Hour].map(|view| fed.matrix.snapshot(view, now_ms));
+    time("a look of the diagnosis: us for each series".to_owned(), &mut || {
+        std::hint::black_box(Diagnosis::new(DiagnosisConfig::default()).update(&recent, &minute, &hour));
+    });
+    break_half(&mut recent);
+    time("the same where half is lost everywhere".to_owned(), &mut || {
+        std::hint::black_box(Diagnosis::new(DiagnosisConfig::default()).update(&recent, &minute, &hour));
+    });
     Ok(())
+}
+
+/// Every series loses half of its probes: the most that there can be to explain.
+fn break_half(snapshot: &mut Snapshot) {
+    for cell in &mut snapshot.cells {
+        let lost = cell.counts.received / 2;
+        cell.counts.received -= lost;
+        cell.counts.lost += lost;
+    }
 }
 
 /// Resident bytes of this process.

@@ -5,6 +5,7 @@ mod args;
 mod collect;
 mod config_cmd;
 mod demo;
+mod diagnose;
 mod drain;
 mod ending;
 mod ends;
@@ -46,6 +47,8 @@ enum Command {
     Collect(collect::Collect),
     /// Show the live heat map, the worst pairs and what is at fault in the terminal
     Top(top::TopArgs),
+    /// Say what is the matter with the network, once, from the last hour in Kafka or from a running collector
+    Diagnose(diagnose::Diagnose),
     /// Read summary records from Kafka and print one JSON object a line, whatever their encoding
     Records(records::Records),
     /// Print whom a node probes and why, from a peers file or live membership
@@ -99,6 +102,7 @@ fn main() -> ExitCode {
         Command::Demo(demo) => demo::run(&demo),
         Command::Collect(collect) => collect::run(&collect),
         Command::Top(top) => top::run(&top),
+        Command::Diagnose(diagnose) => diagnose::run(&diagnose),
         Command::Records(records) => records::run(&records),
         Command::Plan(plan) => plan::run(&plan),
         Command::Drain(drain) => drain::run(&drain),

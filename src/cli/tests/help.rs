@@ -47,6 +47,7 @@ fn every_option_of_every_command_names_its_variable() {
         &["config", "check"],
         &["config", "show"],
         &["demo"],
+        &["diagnose"],
         &["drain"],
         &["health"],
         &["ping"],

@@ -39,6 +39,12 @@ impl FromStr for Token {
 }
 
 impl Token {
+    /// The value of the header `authorization` that shows it.
+    #[must_use]
+    pub fn bearer(&self) -> String {
+        format!("Bearer {}", self.0)
+    }
+
     /// Compared in a time that tells nothing of how much of it was right.
     fn is(&self, given: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(given).into()
