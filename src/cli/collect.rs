@@ -1,4 +1,4 @@
-//! `dt collect`: the summary records of Kafka as a page, its JSON and metrics.
+//! `dt collect`: the summary records of Kafka as a page, its JSON and findings.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
