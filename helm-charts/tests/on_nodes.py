@@ -4,6 +4,7 @@ Run by scripts/test-nodes, in namespaces of its own. The tests are steps of one 
 their names.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -32,7 +33,7 @@ KAFKA = {"kafkaHeapOptions": "-Xmx512m"}
 AGENT = {
     # Windows short enough to wait for. A machine of two cores that starts all this may answer late: that is no loss.
     "config": {"window": "5s", "timeout": "3s", "cluster": "nodes"},
-    "terminationGracePeriodSeconds": 14, "livenessProbe": {"periodSeconds": 2},
+    "terminationGracePeriodSeconds": 14, "livenessProbe": {"periodSeconds": 2}, "collector": {"enabled": True},
 }
 
 
@@ -139,19 +140,25 @@ class OnNodes(unittest.TestCase):
             readers = [threading.Thread(target=take), threading.Thread(target=said.extend, args=(consumer.stderr,))]
             for reader in readers:
                 reader.start()
+
+            def look():
+                self.assertIsNone(consumer.poll(), f"the consumer ended: {''.join(said)[-3000:]}")
+                so_far = list(found)
+                return (so_far,) if enough(so_far) else None
+
             try:
-                self.wait(what, lambda: enough(list(found)) or consumer.poll() is not None)
+                (records,) = self.wait(what, look)
             except AssertionError as error:
                 raise AssertionError(f"{error}\n{len(found)} records: {sorted(measured(found))}") from None
             finally:
                 consumer.terminate()
                 # Nobody tells it, in its pod, that kubectl has gone.
                 for process in processes("ConsoleConsumer"):
-                    os.kill(process, signal.SIGKILL)
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(process, signal.SIGKILL)
                 for reader in readers:
                     reader.join()
-        self.assertTrue(enough(found), f"{what}: {len(found)} records: {sorted(measured(found))}\n{''.join(said)[-3000:]}")
-        return found
+        return records
 
     def test_01_nodes_join(self):
         def ready():
@@ -198,11 +205,25 @@ class OnNodes(unittest.TestCase):
             if record["received"] and record["probe"] != "grpc":
                 self.assertEqual((record["timestamp_tx"], record["timestamp_rx"]), ("kernel", "kernel"))
 
-    def test_04_tests_of_the_charts(self):
+    def test_04_the_collector_shows_both_directions(self):
+        service = self.plane.request("GET", "/api/v1/namespaces/dt/services/distributed-trace-collector")["spec"]
+        at = f"http://{service['clusterIP']}:{service['ports'][0]['port']}/api/v1/pairs"
+
+        def shown():
+            # From a node's network, where the Service is.
+            result = run("ip", "netns", "exec", "node-1", "curl", "--silent", "--show-error", "--fail", "--max-time", "10", at)
+            if result.returncode:
+                return False
+            pairs = json.loads(result.stdout)
+            return {(pair["src_node"], pair["dst_node"], pair["probe"]) for pair in pairs} >= {way[:3] for way in ways(RAW)}
+
+        self.wait("both directions on the page", shown)
+
+    def test_05_tests_of_the_charts(self):
         for release in RELEASES.values():
             self.assertIn("Succeeded", self.helm("test", release, "-n", "dt", "--timeout=3m"))
 
-    def test_05_an_update_is_nobodys_loss(self):
+    def test_06_an_update_is_nobodys_loss(self):
         before = self.read("records", lambda found: measured(found) >= ways(RAW))
         boots = {record["boot_id"] for record in before}
         self.agents("upgrade", {"podAnnotations": {"update": "one"}})
@@ -214,7 +235,7 @@ class OnNodes(unittest.TestCase):
         failed = [r for r in records if identity(r) not in seen and any(r[fate] for fate in FATES)]
         self.assertEqual(failed, [])
 
-    def test_06_kafkas_pod_may_go(self):
+    def test_07_kafkas_pod_may_go(self):
         before = {identity(record) for record in self.read("records", bool)}
         brokers = lambda: {pod["metadata"]["name"]: pod for pod in self.pods(labels="app.kubernetes.io/name=kafka")}
         old = brokers()
@@ -234,7 +255,7 @@ class OnNodes(unittest.TestCase):
         after = lambda found: before < {identity(record) for record in found} and gapless(found)
         self.read("old records, and new ones without a gap", after)
 
-    def test_07_a_stuck_agent_is_restarted(self):
+    def test_08_a_stuck_agent_is_restarted(self):
         (pod,) = [pod for pod in self.pods() if pod["spec"]["nodeName"] == "node-1"]
         (stuck,) = processes("/dt", pod)
         os.kill(stuck, signal.SIGSTOP)
@@ -245,7 +266,7 @@ class OnNodes(unittest.TestCase):
         self.wait("a restart", lambda: counts() == [1])
         self.kubectl("rollout", "status", "daemonset/distributed-trace-agent", "-n", "dt", "--timeout=3m")
 
-    def test_08_other_ways_to_the_right(self):
+    def test_09_other_ways_to_the_right(self):
         # uid 0 with nothing but NET_RAW and without escalation; and for those who know nothing finer.
         for security in ({"runAs": "root"}, {"privileged": True}):
             with self.subTest(security=security):
@@ -255,13 +276,13 @@ class OnNodes(unittest.TestCase):
                 records = self.read("records", lambda found, new=new: measured(new(found)) >= ways(RAW))
                 self.assertEqual({r["timestamp_tx"] for r in new(records) if r["probe"] == "tcp" and r["received"]}, {"kernel"})
 
-    def test_09_restricted_in_the_pod_network(self):
+    def test_10_restricted_in_the_pod_network(self):
         self.kubectl("create", "namespace", "restricted")
         self.kubectl("label", "namespace", "restricted", "pod-security.kubernetes.io/enforce=restricted")
         restricted = yaml.safe_load(cases("dt-chart")["restricted"].read_text())
         own = {
             "config": {"cluster": "restricted"}, "kafka": {"bootstrapServers": "service-kafka.dt.svc.cluster.local:9092"},
-            "zookeeper": {"replicaCount": 3, "persistence": {"enabled": False}},
+            "zookeeper": {"replicaCount": 3, "persistence": {"enabled": False}}, "collector": {"enabled": False},
         }
         self.helm(
             "install", "distributed-trace", CHARTS / "dt-chart", "-n", "restricted", "--values", self.values(AGENT, restricted, own),
@@ -274,7 +295,7 @@ class OnNodes(unittest.TestCase):
         self.assertIn("Succeeded", self.helm("test", "distributed-trace", "-n", "restricted", "--timeout=3m"))
         self.helm("uninstall", "distributed-trace", "-n", "restricted", "--wait", "--timeout=3m")
 
-    def test_10_uninstall(self):
+    def test_11_uninstall(self):
         for release in RELEASES.values():
             self.helm("uninstall", release, "-n", "dt", "--wait", "--timeout=3m")
         self.wait("no pods", lambda: not self.pods(labels="app.kubernetes.io/instance"))
