@@ -1,4 +1,4 @@
--- Questions to the tables of tables.sql. Delays are nanoseconds. `failed_percent` is the share of the probes that left their
+-- Questions to the tables of tables.sql; some have parameters. Delays are nanoseconds. `failed_percent` is the share of the probes that left their
 -- host and got no answer in time, whatever the reason, as on dt's page.
 
 -- Pairs of zones by minute.
@@ -30,6 +30,24 @@ FROM distributed_trace.zone_minutes AS m FINAL
 WHERE m.minute >= now() - INTERVAL 1 DAY
 GROUP BY m.cluster, m.src_zone, m.dst_zone, m.probe
 ORDER BY m.cluster, m.src_zone, m.dst_zone, m.probe;
+
+-- Pairs of zones in any span: that of a cell of dt collect (start_ms and end_ms of /api/v1/zones) has the cell's numbers.
+-- clickhouse-client --param_from=START_MS --param_to=END_MS.
+SELECT
+    r.cluster, r.src_zone, r.dst_zone, r.probe,
+    sum(r.sent) AS sent, sum(r.received) AS received, sum(r.lost) AS lost,
+    100 * sum(r.lost + r.refused + r.unreachable) / nullIf(sum(r.sent - r.send_error), 0) AS failed_percent,
+    min(r.rtt_min_ns) AS rtt_min_ns,
+    nearestRank(sumMap(mapFromArrays(r.bucket_ns, r.bucket_count)), 0.5) AS p50_ns,
+    nearestRank(sumMap(mapFromArrays(r.bucket_ns, r.bucket_count)), 0.9) AS p90_ns,
+    nearestRank(sumMap(mapFromArrays(r.bucket_ns, r.bucket_count)), 0.99) AS p99_ns,
+    nearestRank(sumMap(mapFromArrays(r.bucket_ns, r.bucket_count)), 0.999) AS p999_ns,
+    max(r.rtt_max_ns) AS rtt_max_ns
+FROM distributed_trace.records AS r FINAL
+WHERE r.minute >= toStartOfMinute(fromUnixTimestamp64Milli({from:Int64})) AND r.minute <= fromUnixTimestamp64Milli({to:Int64})
+    AND r.window_start >= fromUnixTimestamp64Milli({from:Int64}) AND r.window_end <= fromUnixTimestamp64Milli({to:Int64})
+GROUP BY r.cluster, r.src_zone, r.dst_zone, r.probe
+ORDER BY r.cluster, r.src_zone, r.dst_zone, r.probe;
 
 -- The heat map of zones: a line for each source and kind of probe, in it the p99 to each destination. For racks or regions
 -- the same of pair_minutes.

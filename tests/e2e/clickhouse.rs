@@ -4,11 +4,12 @@
 #[path = "clickhouse_answers.rs"]
 mod answers;
 
-use answers::{PAIR, ZONE, answers, same};
+use answers::{PAIR, ZONE, answers, over_any_span, same};
+use distributed_trace_tests::collector;
 use distributed_trace_tests::error::{LabError, Result};
 use distributed_trace_tests::kafka::Kafka;
 use distributed_trace_tests::loopback::{SUMMARIES, measure};
-use distributed_trace_tests::merged::{COUNTS, Key, Merged, fields, merge, minute_and, once};
+use distributed_trace_tests::merged::{COUNTS, Merged, fields, merge, minute_and, once};
 use distributed_trace_tests::ping::number;
 use distributed_trace_tests::process::{Process, wait_for};
 use distributed_trace_tests::python;
@@ -99,10 +100,10 @@ fn late(records: &[Value]) -> Result<Vec<Value>> {
 }
 
 /// Runs the files on each topic in turn; what they say after each.
-fn run(kafka: &Kafka, topics: &[(&str, usize)]) -> Result<Vec<Value>> {
+fn run(kafka: &Kafka, parameters: &Value, topics: &[(&str, usize)]) -> Result<Vec<Value>> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("engines/clickhouse.py");
     let mut command = Command::new(python::interpreter());
-    command.arg(script).args([kafka.bootstrap(), "n0", "n1"]);
+    command.arg(script).args([kafka.bootstrap(), &parameters.to_string()]);
     command.args(topics.iter().map(|(topic, messages)| format!("{topic}={messages}")));
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     let ran = Process::spawn("chdb (scripts/test --install installs it)", &mut command)?;
@@ -145,22 +146,12 @@ fn check_table(rows: &[Value], names: &[&str], records: &[Value]) -> Result {
     Ok(())
 }
 
-/// dt's own merge of the same records comes to the same.
-fn check_dt(expected: &BTreeMap<Key, Merged>, records: &[Value], key: impl Fn(&Value) -> Result<Key>) -> Result {
-    let mut merged: BTreeMap<Key, dt_record::Distribution> = BTreeMap::new();
-    for record in once(records)? {
-        let text = record["hdr"].as_str().unwrap_or_default();
-        let distribution = match text {
-            "" => dt_record::Distribution::default(),
-            text => dt_record::hdr::decode(text)?,
-        };
-        merged.entry(key(record)?).or_default().merge(&distribution);
-    }
-    assert_eq!(merged.len(), expected.len());
-    for (key, distribution) in merged {
-        let buckets: BTreeMap<u64, u64> = distribution.buckets.iter().copied().collect();
-        let wanted = expected.get(&key).map(|merged| (&merged.buckets, merged.at(990)));
-        assert_eq!(wanted, Some((&buckets, distribution.quantile(0.99))), "{key:?}");
+/// A query says this, row by row.
+fn check_query(found: &Value, title: &str, expected: &[Value]) -> Result {
+    let found = rows(found, &format!("/queries/{title}"))?;
+    assert_eq!(found.len(), expected.len(), "{title}: {found:?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(same(found, expected), "{title}: {found}, not {expected}");
     }
     Ok(())
 }
@@ -170,11 +161,7 @@ fn check(found: &Value, records: &[Value]) -> Result {
     check_table(rows(found, "/tables/zone_minutes")?, &ZONE, records)?;
     check_table(rows(found, "/tables/pair_minutes")?, &PAIR, records)?;
     for (title, expected) in answers(records)? {
-        let found = rows(found, &format!("/queries/{title}"))?;
-        assert_eq!(found.len(), expected.len(), "{title}: {found:?}");
-        for (found, expected) in found.iter().zip(&expected) {
-            assert!(same(found, expected), "{title}: {found}, not {expected}");
-        }
+        check_query(found, title, &expected)?;
     }
     let refreshes = rows(found, "/queries/Refreshes")?;
     assert!(
@@ -193,7 +180,9 @@ fn clickhouse_says_what_the_records_say() -> Result {
         let total = records.iter().map(|record| number(record, name)).sum::<Result<u64>>()?;
         assert!(total > 0, "nothing {name}: the records are too poor for this test");
     }
-    check_dt(&merge(&records, minute_and(&ZONE))?, &records, minute_and(&ZONE))?;
+    // dt's own sums: the collector's.
+    let zones = merge(&records, |record| fields(record, &["src_zone", "dst_zone", "probe"]))?;
+    collector::check(&kafka, &measured, &zones)?;
 
     // In the topic: each record twice, and what is none of ours. In the other: records that are late.
     let like = &measured[0];
@@ -206,6 +195,7 @@ fn clickhouse_says_what_the_records_say() -> Result {
     topic::write(kafka.bootstrap(), SUMMARIES, measured.iter().chain(beside))?;
     let late = late(&records)?;
     let late_records = late.iter().map(|value| Record {
+        partition: 0,
         value: value.to_string().into_bytes(),
         ..like.clone()
     });
@@ -215,14 +205,19 @@ fn clickhouse_says_what_the_records_say() -> Result {
         .iter()
         .map(|record| number(record, "window_end_ms"))
         .collect::<Result<_>>()?;
-    let silent = Duration::from_millis(ends.iter().max().copied().unwrap_or_default() + 3500);
+    let end = ends.iter().max().copied().unwrap_or_default();
+    let silent = Duration::from_millis(end + 3500);
     wait_for("the windows to be long past", || {
         Ok((SystemTime::now().duration_since(UNIX_EPOCH)? > silent).then_some(()))
     })?;
 
     let messages = 2 * measured.len() + foreign.len();
+    // The span of what was measured, which what is late lies outside of.
+    let from = ends.iter().min().copied().unwrap_or_default() - 1000;
+    let parameters = json!({"src": "n0", "dst": "n1", "from": from, "to": end});
     let found = run(
         &kafka,
+        &parameters,
         &[(SUMMARIES, messages), (SUMMARIES, messages), (LATE, late.len())],
     )?;
     let [first, again, later] = &found[..] else {
@@ -251,6 +246,10 @@ fn clickhouse_says_what_the_records_say() -> Result {
 
     let all = [&records[..], &late[..]].concat();
     check(later, &all)?;
+    for found in [first, later] {
+        let title = "Pairs of zones in any span";
+        check_query(found, title, &over_any_span(&records)?)?;
+    }
     // Only the minutes of which something came were counted anew.
     let groups = |names: &[&str]| Ok::<_, LabError>(json!(merge(&late, minute_and(names))?.len()));
     assert_eq!(later["written"]["refresh_zone_minutes"], groups(&ZONE)?);

@@ -41,6 +41,15 @@ fn counts(merged: &Merged) -> Value {
         "p90_ns": merged.at(900), "p99_ns": merged.at(990), "p999_ns": merged.at(999), "rtt_max_ns": merged.rtt_max_ns})
 }
 
+/// What the query over any span should say of the records in it.
+pub(crate) fn over_any_span(records: &[Value]) -> Result<Vec<Value>> {
+    let zones = merge(records, |record| fields(record, &ZONE))?;
+    Ok(zones
+        .iter()
+        .map(|(key, merged)| row(&ZONE, key, counts(merged)))
+        .collect())
+}
+
 /// What each query of the file should say of these records.
 pub(crate) fn answers(records: &[Value]) -> Result<BTreeMap<&'static str, Vec<Value>>> {
     const BY_MINUTE: [&str; 5] = ["minute", "cluster", "src_zone", "dst_zone", "probe"];
@@ -60,8 +69,7 @@ pub(crate) fn answers(records: &[Value]) -> Result<BTreeMap<&'static str, Vec<Va
     answers.insert("Pairs of zones by minute", by_minute.collect());
 
     let zones = merge(records, |record| fields(record, &ZONE))?;
-    let over_a_day = zones.iter().map(|(key, merged)| row(&ZONE, key, counts(merged)));
-    answers.insert("Pairs of zones over a day", over_a_day.collect());
+    answers.insert("Pairs of zones over a day", over_any_span(records)?);
 
     let mut lines: BTreeMap<[&String; 3], BTreeMap<&String, Option<u64>>> = BTreeMap::new();
     for (key, merged) in &zones {

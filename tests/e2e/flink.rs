@@ -4,10 +4,11 @@
 //! `scripts/test-engines` builds the job, fetches Flink and runs this.
 
 use distributed_trace_tests::agent::text;
+use distributed_trace_tests::collector;
 use distributed_trace_tests::error::{Context, LabError, Result};
 use distributed_trace_tests::kafka::{Kafka, Options};
 use distributed_trace_tests::loopback::measure;
-use distributed_trace_tests::merged::{Key, Merged, fields, merge, minute_and};
+use distributed_trace_tests::merged::{Key, Merged, fields, merge, minute, minute_and};
 use distributed_trace_tests::ping::number;
 use distributed_trace_tests::process::Process;
 use distributed_trace_tests::python;
@@ -22,6 +23,8 @@ const ZONE: [&str; 4] = ["cluster", "src_zone", "dst_zone", "probe"];
 const PARTITIONS: usize = 4;
 const INPUT: &str = "input";
 const OUTPUT: &str = "distributedTrace.zoneMinutes";
+const UNREADABLE: &str = "AAAA";
+const HALF_AN_HOUR_MS: i64 = 1_800_000;
 /// Another program's histogram: 3 digits, up to an hour; 7,129 ns three times, 12,345 ns twice, and 70 s.
 const FINER: &str = "HISTFAAAACt4nJNpmSzMwMDAxQABzFCaEch0M9ixgMH+A0TgtTXbfB6WqS+YmACQDQex";
 
@@ -49,26 +52,20 @@ fn ahead(like: &Value) -> Result<Vec<Value>> {
     Ok(ahead)
 }
 
-/// What the job has to read: two runs ten minutes apart, in the order in which windows end.
-fn input(measured: &[Value]) -> Result<Vec<Value>> {
+/// The first run, half an hour before the second: the last windows end with a minute, two records have another program's
+/// histogram, and one has what is none.
+fn first(measured: &[Value]) -> Result<Vec<Value>> {
     let ends: Vec<u64> = measured
         .iter()
         .map(|record| number(record, "window_end_ms"))
         .collect::<Result<_>>()?;
-    // The last windows of the first run end with a minute.
     let odd = i64::try_from(ends.iter().max().copied().unwrap_or_default() % 60_000)?;
-    let mut records = moved(measured, "first", 1_200_000 - odd)?;
-    records.append(&mut moved(measured, "second", 1_800_000)?);
-    records.sort_by_key(|record| record["window_end_ms"].as_u64());
-    for record in records
-        .iter_mut()
-        .filter(|record| number(record, "received").unwrap_or_default() > 0)
-        .take(2)
-    {
-        record["hdr"] = json!(FINER);
+    let mut records = moved(measured, "first", HALF_AN_HOUR_MS - odd)?;
+    let mut with_histogram = records.iter_mut().filter(|record| record["hdr"] != "");
+    for hdr in [FINER, FINER, UNREADABLE] {
+        let record = with_histogram.next();
+        record.ok_or_else(|| LabError::new("too few records with a histogram"))?["hdr"] = json!(hdr);
     }
-    let broken = records.iter_mut().rev().find(|record| record["hdr"] != "");
-    broken.ok_or_else(|| LabError::new("no record with a histogram"))?["hdr"] = json!("AAAA");
     Ok(records)
 }
 
@@ -143,16 +140,19 @@ fn check(row: &Value, merged: &Merged, key: &Key) -> Result {
     ] {
         assert_eq!(row[name].as_u64(), expected, "{name} of {key:?}");
     }
-    let hdr = text(row, "hdr")?;
-    let buckets: BTreeMap<u64, u64> = match hdr {
+    assert_eq!(buckets_of(row)?, merged.buckets, "{key:?}");
+    Ok(())
+}
+
+/// The buckets of a message's histogram.
+fn buckets_of(row: &Value) -> Result<BTreeMap<u64, u64>> {
+    Ok(match text(row, "hdr")? {
         "" => BTreeMap::new(),
         hdr => python::decode(&[hdr])?
             .into_iter()
             .flat_map(|decoded| decoded.buckets)
             .collect(),
-    };
-    assert_eq!(buckets, merged.buckets, "{key:?}");
-    Ok(())
+    })
 }
 
 fn run(classpath: &str) -> Result {
@@ -162,12 +162,17 @@ fn run(classpath: &str) -> Result {
     });
     let directory = tempfile::tempdir()?;
     let measured = measure(&kafka)?;
-    let like = &measured[0];
+    let like = &Record {
+        partition: -1,
+        ..measured[0].clone()
+    };
+    let values: Vec<Value> = measured.iter().map(Record::json).collect::<Result<_>>()?;
+    let second = moved(&values, "second", 2 * HALF_AN_HOUR_MS)?;
+    let mut runs = [&first(&values)?[..], &second].concat();
+    runs.sort_by_key(|record| record["window_end_ms"].as_u64());
     let mut records = ahead(&like.json()?)?;
     let ahead = records.len();
-    records.append(&mut input(
-        &measured.iter().map(Record::json).collect::<Result<Vec<_>>>()?,
-    )?);
+    records.append(&mut runs);
     let message = |value: &Value| {
         let key = fields(value, &["src_node", "dst_node", "probe"])?.join("|");
         Ok(Record {
@@ -209,7 +214,7 @@ fn run(classpath: &str) -> Result {
     let readable: Vec<Value> = records
         .iter()
         .map(|record| match record["hdr"].as_str() {
-            Some("AAAA") => {
+            Some(UNREADABLE) => {
                 let mut record = record.clone();
                 record["hdr"] = json!("");
                 record
@@ -218,7 +223,7 @@ fn run(classpath: &str) -> Result {
         })
         .collect();
     let expected = merge(&readable, minute_and(&ZONE))?;
-    let (mut seen, mut unreadable) = (0, 0);
+    let (mut seen, mut unreadable) = (BTreeMap::new(), 0);
     for message in topic::read(kafka.bootstrap(), OUTPUT)? {
         let row = message.json()?;
         let mut key = vec![(number(&row, "window_start_ms")? / 1000).to_string()];
@@ -227,18 +232,52 @@ fn run(classpath: &str) -> Result {
             .get(&key)
             .ok_or_else(|| LabError::new(format!("no records say {row}")))?;
         check(&row, merged, &key)?;
-        seen += 1;
         unreadable += number(&row, "unreadable")?;
+        assert!(
+            seen.insert(key, row).is_none(),
+            "twice: {}",
+            message.key.unwrap_or_default()
+        );
     }
     assert_eq!(
-        (seen, unreadable),
+        (seen.len(), unreadable),
         (expected.len(), 1),
         "minutes of pairs of zones, and unreadable histograms"
     );
+    // The second run is nothing but what was measured.
+    let minutes: BTreeSet<String> = second.iter().map(minute).collect::<Result<_>>()?;
+    let of_second = seen.iter().filter(|(key, _)| minutes.contains(&key[0]));
+    check_collector(&collector::zones(&kafka, &measured)?, of_second.map(|(_, row)| row))?;
     println!(
-        "Flink merged {} records into {seen} minutes of pairs of zones, as they should be",
-        records.len()
+        "Flink merged {} records into {} minutes of pairs of zones: as the records say, and dt collect",
+        records.len(),
+        seen.len()
     );
+    Ok(())
+}
+
+/// The sums of some minutes are the collector's.
+fn check_collector<'a>(cells: &BTreeMap<Key, Value>, rows: impl Iterator<Item = &'a Value>) -> Result {
+    let mut sums: BTreeMap<Key, (u64, u64, BTreeMap<u64, u64>)> = BTreeMap::new();
+    for row in rows {
+        let (sent, lost, buckets) = sums
+            .entry(fields(row, &["src_zone", "dst_zone", "probe"])?)
+            .or_default();
+        *sent += number(row, "sent")?;
+        *lost += number(row, "lost")?;
+        for (value, count) in buckets_of(row)? {
+            *buckets.entry(value).or_default() += count;
+        }
+    }
+    assert_eq!(sums.keys().collect::<Vec<_>>(), cells.keys().collect::<Vec<_>>());
+    for (key, sum) in sums {
+        let cell = &cells[&key];
+        assert_eq!(
+            sum,
+            (number(cell, "sent")?, number(cell, "lost")?, collector::buckets(cell)),
+            "{key:?}"
+        );
+    }
     Ok(())
 }
 

@@ -1,9 +1,9 @@
 """Runs the files of engines/clickhouse by chdb, ClickHouse inside of a process, on topics of a real Kafka.
 
-    clickhouse.py BOOTSTRAP SRC DST TOPIC=MESSAGES...
+    clickhouse.py BOOTSTRAP PARAMETERS TOPIC=MESSAGES...
 
 Takes each topic to its end in turn, each time by a consumer group of its own, and prints one JSON object a line: what the
-tables hold then, and the rows of every query, by its title. SRC and DST are the parameters of the query that has some.
+tables hold then, and the rows of every query, by its title. PARAMETERS are those of the queries, a JSON object.
 
 In chdb a Kafka table is made, checks its settings, reads and parses; only the thread that feeds its views doesn't run. So
 the view's own SELECT is run as an INSERT, again and again; everything behind it runs as it does in a server.
@@ -21,7 +21,7 @@ FILES = pathlib.Path(__file__).resolve().parents[2] / "engines" / "clickhouse"
 DATABASE = "distributed_trace"
 # What creating a Kafka table ends in here: the table is there, its background thread is not.
 NO_THREAD = "Shutdown was called"
-PATIENCE_S = 60
+PATIENCE_S = 120
 
 
 def statements(text):
@@ -43,8 +43,9 @@ class ClickHouse:
         for statement in statements((FILES / "tables.sql").read_text()):
             self.run(statement)
         # Says when everything of a topic has arrived.
-        self.run("CREATE TABLE seen (kafka_topic String) ENGINE = Memory")
-        self.run(f"CREATE MATERIALIZED VIEW count_seen TO seen AS SELECT kafka_topic FROM {DATABASE}.arrived")
+        self.run("CREATE TABLE seen (kafka_partition UInt64, kafka_offset UInt64) ENGINE = Memory")
+        self.run("CREATE MATERIALIZED VIEW count_seen TO seen AS "
+                 f"SELECT kafka_partition, kafka_offset FROM {DATABASE}.arrived")
 
     def run(self, statement, **parameters):
         self.session.query(statement, params=parameters)
@@ -65,6 +66,10 @@ class ClickHouse:
             text, count = re.subn(f"kafka_{name} = '[^']*'", f"kafka_{name} = '{value}'", text)
             assert count == 1, name
         table, view = statements(text)
+        # Until all has come, however slow the machine: a read ends with the last message, or after a minute, or when none
+        # has come for ten seconds. Then the next one goes on.
+        table += (f", kafka_max_block_size = {messages}, kafka_flush_interval_ms = 60000, kafka_poll_timeout_ms = 10000"
+                  ", kafka_commit_on_select = 1")
         try:
             self.run(table)
             raise SystemExit("this chdb runs Kafka tables whole: let it")
@@ -80,7 +85,7 @@ class ClickHouse:
         insert = f"INSERT INTO {DATABASE}.arrived ({columns}) {select} SETTINGS stream_like_engine_allow_direct_select = 1"
         self.run("TRUNCATE TABLE seen")
         deadline = time.monotonic() + PATIENCE_S
-        while (seen := self.value("SELECT count() FROM seen")) < messages:
+        while (seen := self.value("SELECT uniqExact(kafka_partition, kafka_offset) FROM seen")) < messages:
             if time.monotonic() > deadline:
                 raise SystemExit(f"{seen} of {messages} messages of {topic} came within {PATIENCE_S} s")
             self.run(insert)
@@ -108,7 +113,7 @@ class ClickHouse:
 
 
 def main():
-    bootstrap, src, dst, *topics = sys.argv[1:]
+    bootstrap, parameters, *topics = sys.argv[1:]
     clickhouse = ClickHouse()
     # Times as numbers.
     clickhouse.run("SET output_format_json_quote_64bit_integers = 0, date_time_output_format = 'unix_timestamp'")
@@ -118,7 +123,7 @@ def main():
         seen = clickhouse.take(bootstrap, topic, f"test-{number}", int(messages))
         written = clickhouse.refresh()
         tables = {name: clickhouse.rows(f"SELECT * FROM {DATABASE}.{name} FINAL") for name in ("pair_minutes", "zone_minutes")}
-        found = {title: clickhouse.rows(query, src=src, dst=dst) for title, query in queries()}
+        found = {title: clickhouse.rows(query, **json.loads(parameters)) for title, query in queries()}
         print(json.dumps({"seen": seen, "written": written, "tables": tables, "queries": found}), flush=True)
 
 

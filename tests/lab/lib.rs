@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod busy;
 pub mod capture;
+pub mod collector;
 pub mod delay;
 pub mod disk;
 pub mod error;

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// One message.
 #[derive(Debug, Clone)]
 pub struct Record {
-    /// Where it lies.
+    /// Where it lies; in what is to be written, -1 is where an agent would put it, by its key.
     pub partition: i32,
     /// Its key, if any.
     pub key: Option<String>,
@@ -107,7 +107,7 @@ pub fn read(bootstrap: &str, topic: &str) -> Result<Vec<Record>> {
     Ok(records)
 }
 
-/// Appends messages to `topic`, each to the partition that an agent chooses for its key. An empty value becomes none: a tombstone.
+/// Appends messages to `topic`. An empty value becomes none: a tombstone.
 ///
 /// # Errors
 /// Where the broker doesn't take them.
@@ -125,6 +125,9 @@ pub fn write<'a>(bootstrap: &str, topic: &str, records: impl IntoIterator<Item =
             });
         }
         let mut message = BaseRecord::<str, [u8]>::to(topic).headers(headers);
+        if record.partition >= 0 {
+            message = message.partition(record.partition);
+        }
         if let Some(key) = &record.key {
             message = message.key(key);
         }
