@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use dt_collect::diagnosis::DiagnosisConfig;
-use dt_collect::http::{self, Site, Token};
+use dt_collect::http::{self, Origin, Site, Token};
 use dt_collect::service::{self, Collector, CollectorConfig};
 use dt_collect::{MatrixConfig, Observer};
 use tokio::net::TcpListener;
@@ -56,6 +56,16 @@ pub(crate) struct Collect {
     #[arg(long, value_name = "TOKEN", env = "DT_COLLECT_TOKEN", hide_env_values = true)]
     token: Option<Token>,
 
+    /// Let pages of this site read the numbers too (CORS), as https://HOST[:PORT]; may be given several times
+    #[arg(
+        long,
+        value_name = "ORIGIN",
+        env = "DT_COLLECT_ALLOW_ORIGIN",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    allow_origin: Vec<Origin>,
+
     /// At most so many series (ordered pair x kind of probe) are kept, some 8 kB each
     #[arg(long, value_name = "N", env = "DT_COLLECT_MAX_SERIES", hide_env_values = true, default_value_t = 500_000, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     max_series: u32,
@@ -102,15 +112,16 @@ pub(crate) fn run(collect: &Collect) -> ExitCode {
         .enable_all()
         .build()
     {
-        Ok(runtime) => runtime.block_on(serve(collect.http, config, collect.token.clone())),
+        Ok(runtime) => runtime.block_on(serve(collect, config)),
         Err(error) => out::failure(&format!("starting the runtime: {error}")),
     }
 }
 
-async fn serve(http: SocketAddr, config: CollectorConfig, token: Option<Token>) -> ExitCode {
+async fn serve(collect: &Collect, config: CollectorConfig) -> ExitCode {
     let Ok(mut ends) = Ends::catch() else {
         return out::failure("signals can't be caught");
     };
+    let http = collect.http;
     // Bound first: a port that is taken should be heard of before anything is started.
     let listener = match TcpListener::bind(http).await {
         Ok(listener) => listener,
@@ -137,7 +148,8 @@ async fn serve(http: SocketAddr, config: CollectorConfig, token: Option<Token>) 
     let site = Site::new(matrix)
         .findings(observer.subscribe())
         .rollup(rollup)
-        .token(token);
+        .token(collect.token.clone())
+        .origins(collect.allow_origin.clone());
     let routes = {
         let collector = Arc::clone(&collector);
         |stopping| http::router(site, stopping).merge(service::routes(collector))

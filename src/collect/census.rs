@@ -1,6 +1,6 @@
 //! How much there is of what: series of each kind, groups of each level.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use dt_probe::ProbeKind;
 use serde::Serialize;
@@ -35,6 +35,13 @@ pub(crate) struct Levels {
 }
 
 impl Matrix {
+    /// The partitions of the summary topic that its series come from.
+    pub(crate) fn partitions(&self) -> BTreeSet<i32> {
+        let mut partitions = BTreeSet::new();
+        self.visit(|visited| _ = partitions.insert(visited.series.partition));
+        partitions
+    }
+
     /// Counts. Looks at no pane.
     pub(crate) fn census(&self) -> Census {
         let mut census = Census::default();

@@ -11,6 +11,7 @@ use serde::{Serialize, Serializer};
 use smol_str::{SmolStr, format_smolstr};
 
 use crate::matrix::Matrix;
+use crate::place::Place;
 use crate::row::State;
 use crate::snapshot::{Delays, standing};
 use crate::total::{Adder, Total};
@@ -171,45 +172,104 @@ impl Sum {
     }
 }
 
+/// Which part of the whole is wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Part {
+    /// Sources in this place only.
+    pub from: Option<Place>,
+    /// Destinations in this place only.
+    pub to: Option<Place>,
+}
+
 impl Matrix {
     /// All series of one kind, put together by `level` at both ends.
     #[must_use]
     pub fn grouped(&self, level: Level, view: View, probe: ProbeKind, now_ms: u64) -> Grouped {
+        let all = self.grouped_part(level, view, probe, &Part::default(), usize::MAX, now_ms);
+        all.unwrap_or_else(|| Grouped::empty(level, view, probe, now_ms))
+    }
+
+    /// The same of a part; `None` where it has more than `most` cells.
+    #[must_use]
+    pub fn grouped_part(
+        &self,
+        level: Level,
+        view: View,
+        probe: ProbeKind,
+        part: &Part,
+        most: usize,
+        now_ms: u64,
+    ) -> Option<Grouped> {
         let mut adder = Adder::new();
         let mut members = Members::new(level);
         let mut sums: BTreeMap<(u32, u32), Sum> = BTreeMap::new();
+        let mut cells: Vec<GroupCell> = Vec::new();
+        let within = |place: &Option<Place>, node: &Endpoint| place.as_ref().is_none_or(|place| place.holds(node));
         self.visit(|visited| {
+            if !within(&part.from, visited.source) || !within(&part.to, visited.destination) {
+                return;
+            }
             let source = members.group_of(visited.numbers.0, visited.source);
             let destination = members.group_of(visited.numbers.1, visited.destination);
-            if visited.probe != probe {
+            if visited.probe != probe || cells.len().max(sums.len()) > most {
                 return;
             }
             let total = adder.total(visited.series.panes(view));
             let state = State::of(visited.series, self.config().stale_windows, now_ms);
-            sums.entry((source, destination)).or_default().add(&total, state);
+            if level == Level::Node {
+                // One series each: of hundreds of thousands no distribution is kept.
+                cells.push(GroupCell::one(source, destination, state, &total));
+            } else {
+                sums.entry((source, destination)).or_default().add(&total, state);
+            }
         });
+        if cells.len().max(sums.len()) > most {
+            return None;
+        }
+        cells.extend(sums.into_iter().map(|((source, destination), sum)| GroupCell {
+            series: sum.series,
+            stale: sum.stale,
+            ..GroupCell::one(source, destination, sum.state(), &sum.total)
+        }));
         let (groups, places) = members.finish();
-        let mut cells: Vec<GroupCell> = sums
-            .into_iter()
-            .map(|((source, destination), sum)| GroupCell {
-                source: places[source as usize],
-                destination: places[destination as usize],
-                series: sum.series,
-                stale: sum.stale,
-                state: sum.state(),
-                counts: sum.total.counts,
-                rtt: Delays::from(&sum.total.rtt),
-                host_delay: Delays::from(&sum.total.host_delay),
-            })
-            .collect();
+        for cell in &mut cells {
+            cell.source = places[cell.source as usize];
+            cell.destination = places[cell.destination as usize];
+        }
         cells.sort_by_key(|cell| (cell.source, cell.destination));
+        Some(Grouped {
+            groups,
+            cells,
+            ..Grouped::empty(level, view, probe, now_ms)
+        })
+    }
+}
+
+impl Grouped {
+    fn empty(level: Level, view: View, probe: ProbeKind, now_ms: u64) -> Grouped {
         Grouped {
             now_ms,
             view,
             level,
             probe,
-            groups,
-            cells,
+            groups: Vec::new(),
+            cells: Vec::new(),
+        }
+    }
+}
+
+impl GroupCell {
+    /// Of one series.
+    fn one(source: u32, destination: u32, state: State, total: &Total) -> GroupCell {
+        GroupCell {
+            source,
+            destination,
+            series: 1,
+            stale: u32::from(state == State::Stale),
+            state,
+            counts: total.counts,
+            rtt: Delays::from(&total.rtt),
+            host_delay: Delays::from(&total.host_delay),
         }
     }
 }

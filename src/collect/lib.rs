@@ -16,6 +16,7 @@ mod observation;
 pub mod observer;
 mod packed;
 mod pane;
+pub mod place;
 pub mod plain;
 pub mod rollup;
 mod row;

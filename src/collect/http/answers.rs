@@ -8,34 +8,53 @@ use axum::response::Response;
 use dt_probe::ProbeKind;
 
 use super::Shared;
-use super::body::Body;
+use super::body::{Body, json};
 use super::error::ApiError;
 use super::files::OPENAPI;
 use super::matrix::MatrixBody;
 use super::pair::PairBody;
 use super::parameters::Parameters;
 use super::status::StatusBody;
+use super::whole;
 use crate::clock::now_ms;
-use crate::grouped::Level;
+use crate::grouped::{Level, Part};
 use crate::rollup::Whole;
 use crate::view::View;
 
 type Site = State<Arc<Shared>>;
 
+/// A matrix with more cells isn't made: some 20 MB of JSON.
+const MOST_CELLS: usize = 500_000;
+
 pub(super) async fn pairs(State(shared): Site, headers: HeaderMap, uri: Uri) -> Result<Body, ApiError> {
     let view: View = Parameters::read(&uri, &["view"])?.get("view")?;
     let matrix = Arc::clone(&shared.matrix);
-    let make = move || serde_json::to_vec(&matrix.rows(view, now_ms()));
+    let make = move || json(&matrix.rows(view, now_ms()));
     shared.bodies.get(format!("pairs {view}"), &headers, make).await
 }
 
 pub(super) async fn matrix(State(shared): Site, headers: HeaderMap, uri: Uri) -> Result<Body, ApiError> {
-    let given = Parameters::read(&uri, &["level", "view", "probe"])?;
+    let given = Parameters::read(&uri, &["level", "view", "probe", "from", "to"])?;
     let (level, view): (Level, View) = (given.get("level")?, given.get("view")?);
     let probe: ProbeKind = given.need("probe")?;
-    let matrix = Arc::clone(&shared.matrix);
-    let make = move || serde_json::to_vec(&MatrixBody::from(matrix.grouped(level, view, probe, now_ms())));
-    let what = format!("matrix {level} {view} {}", probe.as_str());
+    let part = Part {
+        from: given.may("from")?,
+        to: given.may("to")?,
+    };
+    let what = format!("matrix {level} {view} {} {part:?}", probe.as_str());
+    let (matrix, rollup) = (Arc::clone(&shared.matrix), shared.rollup.clone());
+    let make = move || {
+        let now_ms = now_ms();
+        let rollup = rollup.filter(|_| level == Level::Zone);
+        let whole = rollup.and_then(|table| whole::zones(&table, &matrix, view, probe, &part, now_ms));
+        let grouped = whole.or_else(|| matrix.grouped_part(level, view, probe, &part, MOST_CELLS, now_ms));
+        let grouped = grouped.ok_or_else(|| {
+            ApiError::parameter(format!(
+                "these are more than {MOST_CELLS} cells: choose a part by \"from\" and \"to\", or a coarser \"level\""
+            ))
+        })?;
+        json(&MatrixBody::from(grouped))
+    };
     shared.bodies.get(what, &headers, make).await
 }
 
@@ -52,7 +71,7 @@ pub(super) async fn zones(State(shared): Site, headers: HeaderMap, uri: Uri) -> 
             Some(table) => table.whole(view, now_ms()),
             None => Whole::of(&matrix, view, now_ms()),
         };
-        serde_json::to_vec(&whole)
+        json(&whole)
     };
     shared.bodies.get(format!("zones {view}"), &headers, make).await
 }
@@ -79,8 +98,12 @@ pub(super) async fn findings(State(shared): Site, headers: HeaderMap, uri: Uri) 
 pub(super) async fn status(State(shared): Site, headers: HeaderMap, uri: Uri) -> Result<Body, ApiError> {
     Parameters::read(&uri, &[])?;
     let matrix = Arc::clone(&shared.matrix);
-    let diagnosis = shared.findings.is_some();
-    let make = move || serde_json::to_vec(&StatusBody::new(&matrix, diagnosis, now_ms()));
+    let (diagnosis, rollup) = (shared.findings.is_some(), shared.rollup.clone());
+    let make = move || {
+        let now_ms = now_ms();
+        let share = rollup.and_then(|table| whole::note(&table, &matrix, now_ms));
+        json(&StatusBody::new(&matrix, share, diagnosis, now_ms))
+    };
     shared.bodies.get("status".to_owned(), &headers, make).await
 }
 

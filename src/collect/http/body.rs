@@ -63,7 +63,7 @@ impl Bodies {
         &self,
         what: String,
         headers: &HeaderMap,
-        make: impl FnOnce() -> serde_json::Result<Vec<u8>> + Send + 'static,
+        make: impl FnOnce() -> Result<Vec<u8>, ApiError> + Send + 'static,
     ) -> Result<Body, ApiError> {
         let wants_gzip = takes_gzip(headers);
         let slot = self.slot((what, wants_gzip));
@@ -76,8 +76,7 @@ impl Bodies {
         let begun = Instant::now();
         let body = tokio::task::spawn_blocking(move || make().map(|json| Body::new(json, wants_gzip)))
             .await
-            .map_err(|error| ApiError::failed(&error))?
-            .map_err(|error| ApiError::failed(&error))?;
+            .map_err(|error| ApiError::failed(&error))??;
         let until = Instant::now() + GOOD_FOR.max(begun.elapsed() * TIMES);
         *slot = Some(Made {
             body: body.clone(),
@@ -117,8 +116,7 @@ impl Body {
 
     /// Of something small that needs no keeping.
     pub(crate) fn of(value: &impl serde::Serialize, headers: &HeaderMap) -> Result<Self, ApiError> {
-        let json = serde_json::to_vec(value).map_err(|error| ApiError::failed(&error))?;
-        Ok(Self::new(json, takes_gzip(headers)))
+        Ok(Self::new(json(value)?, takes_gzip(headers)))
     }
 
     pub(crate) fn respond(self, content_type: &'static str) -> Response {
@@ -136,6 +134,10 @@ impl IntoResponse for Body {
     fn into_response(self) -> Response {
         self.respond("application/json")
     }
+}
+
+pub(crate) fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, ApiError> {
+    serde_json::to_vec(value).map_err(|error| ApiError::failed(&error))
 }
 
 pub(crate) fn gzip(data: &[u8], how: Compression) -> std::io::Result<Vec<u8>> {

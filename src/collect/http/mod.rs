@@ -13,6 +13,7 @@ mod matrix;
 mod pair;
 mod parameters;
 mod status;
+mod whole;
 
 use std::future::Future;
 use std::io;

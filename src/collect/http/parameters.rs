@@ -42,6 +42,11 @@ impl Parameters {
         }
     }
 
+    /// The value of `name`, which needn't be given.
+    pub(crate) fn may<T: FromStr<Err: Display>>(&self, name: &str) -> Result<Option<T>, ApiError> {
+        self.text(name).map(|text| parsed(name, text)).transpose()
+    }
+
     /// The value of `name`, which must be given.
     pub(crate) fn need<T: FromStr<Err: Display>>(&self, name: &str) -> Result<T, ApiError> {
         match self.text(name) {

@@ -10,7 +10,7 @@ pub(super) struct StatusBody {
     /// The server's clock, UTC milliseconds: what ages are reckoned from.
     now_ms: u64,
     version: &'static str,
-    /// What could not be measured and how to allow it, in sentences.
+    /// What could not be measured and how to allow it, and what of it others know, in sentences.
     notes: Vec<String>,
     /// Whether this server looks for faults.
     diagnosis: bool,
@@ -20,11 +20,11 @@ pub(super) struct StatusBody {
 }
 
 impl StatusBody {
-    pub(super) fn new(matrix: &Matrix, diagnosis: bool, now_ms: u64) -> Self {
+    pub(super) fn new(matrix: &Matrix, share: Option<String>, diagnosis: bool, now_ms: u64) -> Self {
         Self {
             now_ms,
             version: env!("CARGO_PKG_VERSION"),
-            notes: matrix.notes(),
+            notes: matrix.notes().into_iter().chain(share).collect(),
             diagnosis,
             census: matrix.census(),
             records: matrix.stats(),

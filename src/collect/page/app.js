@@ -4,16 +4,17 @@ import { byId, check, choices, clock, el, say } from "./dom.js";
 import { legend, panel, tiles, worst } from "./details.js";
 import { keyOf, levelFor, pointsOut, verdict } from "./findings.js";
 import { HeatMap } from "./heatmap.js";
-import { Model, nameOf, placeOf, sentence } from "./model.js";
+import { Model, NOTHING, nameOf, placeOf, sentence } from "./model.js";
 import { clear, paint as paintPair } from "./pairview.js";
 import { listen } from "./pointer.js";
 import { LEVELS, METRICS, PROBES, VIEWS, known, palette } from "./scale.js";
-import { Refused, follow, get, hasToken, setToken, takeToken } from "./server.js";
+import { Declined, Refused, follow, get, hasToken, setToken, takeToken } from "./server.js";
 import { MOST_ZOOM, keep, recall, state } from "./state.js";
 
 const POLL_MS = 5000;     // also without events: pairs fall silent without one
 const WORST = 10;
 const MANY = 120;         // more nodes than this are first shown by rack or zone
+const PARTS = 300000;     // of more pairs than this only the part that is shown is asked for
 
 const map = new HeatMap(byId("map"), byId("frame"), byId("stage"));
 const darkness = matchMedia("(prefers-color-scheme: dark)");
@@ -37,6 +38,8 @@ function chosen() {
   return source === undefined || destination === undefined || model.rowOf[source] < 0 || model.columnOf[destination] < 0 ? null : { source, destination };
 }
 
+const part = () => (shown.status.probes[probe()] > PARTS ? { from: state.from, to: state.to } : {});
+
 const finding = () => shown.findings?.findings.find((one) => keyOf(one) === state.finding) ?? null;
 
 // --- what is asked of the server
@@ -53,7 +56,7 @@ async function load() {
   try {
     shown.status = await get("/api/v1/status");
     const [matrix, findings, pair] = await Promise.all([
-      get("/api/v1/matrix", { level: level(), view: state.view, probe: probe() }),
+      get("/api/v1/matrix", { level: level(), view: state.view, probe: probe(), ...part() }).catch(declined),
       shown.status.diagnosis ? get("/api/v1/findings") : null,
       state.open ? get("/api/v1/pair", { source: state.src, destination: state.dst, view: state.view }) : null,
     ]);
@@ -75,6 +78,12 @@ async function load() {
       load();
     }
   }
+}
+
+// A matrix that isn't given, as one too large, is an empty one with the reason.
+function declined(error) {
+  if (!(error instanceof Declined)) throw error;
+  return { ...NOTHING, level: level(), probe: probe(), declined: error.message };
 }
 
 // News come once a second; a large cluster is asked for less often, so that neither side is kept busy with it.
@@ -128,7 +137,7 @@ function paint() {
   const some = model.rows.length > 0 && model.columns.length > 0 && model.count > 0;
   byId("frame").hidden = !some;
   byId("empty").hidden = some;
-  say(byId("empty"), status.levels.node === 0 ? "No data yet: no record has arrived." : model.count === 0 ? `No ${label} data: nobody probes by ${label}.` : "Nothing lies between what is chosen by From and To.");
+  say(byId("empty"), model.declined ? `The server declines: ${model.declined}.` : status.levels.node === 0 ? "No data yet: no record has arrived." : model.count === 0 ? `No ${label} data: nobody probes by ${label}.` : "Nothing lies between what is chosen by From and To.");
   if (some) drawMap(metric, colours, pointed);
   byId("legend").replaceChildren(...legend(metric, colours));
   paintPanel();
@@ -207,7 +216,7 @@ function set(changes, step = false) {
   Object.assign(state, { level: level(), probe: probe() }, changes);
   keep(step);
   paint();
-  if (["level", "view", "probe", "open"].some((name) => name in changes)) load();
+  if (["level", "view", "probe", "open", ...Object.keys(part())].some((name) => name in changes)) load();
 }
 
 function choose(cell, aloud) {

@@ -10,9 +10,13 @@ export const placeOf = (group, depth) => [group.region, group.zone, group.rack].
 
 export const within = (group, place) => place === null || placeOf(group, place.split("/").length) === place;
 
+export const NOTHING = {
+  groups: [], cells: { source: [], destination: [], state: [], sent: [], received: [], failed: [], p50_ns: [], p99_ns: [], p999_ns: [], host_delay_p99_ns: [] },
+};
+
 export class Model {
-  constructor({ groups, cells, level, probe, now_ms }) {
-    Object.assign(this, { groups, cells, level, probe, now_ms });
+  constructor({ groups, cells, level, probe, now_ms, declined }) {
+    Object.assign(this, { groups, cells, level, probe, now_ms, declined });
     this.count = cells.source.length;
     this.index = new Map(groups.map((group, at) => [group.name, at]));
     // Cells ascend by (source, destination): a source's are those from first[source] to first[source + 1].

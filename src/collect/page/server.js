@@ -3,7 +3,10 @@
 const KEY = "dt-token";
 const RETRY_MS = 3000;
 
+// The token is missing or wrong.
 export class Refused extends Error {}
+// The server doesn't do what it was asked for, and says why.
+export class Declined extends Error {}
 
 // A link may carry the token in its fragment, which browsers don't send; it is taken out of the address at once.
 export function takeToken() {
@@ -29,7 +32,7 @@ export async function get(path, parameters = {}) {
   const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== null));
   const answer = await ask(query.size > 0 ? `${path}?${query}` : path);
   if (answer.status === 404) return null;
-  if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).error ?? `${path}: HTTP ${answer.status}`);
+  if (!answer.ok) throw new (answer.status === 400 ? Declined : Error)((await answer.json().catch(() => ({}))).error ?? `${path}: HTTP ${answer.status}`);
   return answer.json();
 }
 
