@@ -384,3 +384,52 @@ fn the_chart_library_is_the_released_one() {
         "what vendor/README.md says is not what lies there"
     );
 }
+
+#[test]
+fn a_part_of_the_matrix_is_what_the_whole_has_of_it() {
+    let server = Server::start(hour());
+    let ask = |query: &str| {
+        let (head, body) = server.get(&format!("/api/v1/matrix?probe=tcp&view=1h{query}"));
+        assert!(head.starts_with("http/1.1 200"), "{query}: {head}");
+        serde_json::from_str::<Value>(&body).unwrap()
+    };
+    // (source, destination, sent, p99) of every cell.
+    let cells = |matrix: &Value| -> Vec<[Value; 4]> {
+        let cells = &matrix["cells"];
+        let name =
+            |column: &str, k: usize| matrix["groups"][cells[column][k].as_u64().unwrap() as usize]["name"].clone();
+        let count = cells["source"].as_array().unwrap().len();
+        (0..count)
+            .map(|k| {
+                [
+                    name("source", k),
+                    name("destination", k),
+                    cells["sent"][k].clone(),
+                    cells["p99_ns"][k].clone(),
+                ]
+            })
+            .collect()
+    };
+    let whole = cells(&ask("&level=node"));
+    for (query, count, from, to) in [
+        ("&from=%2Fzone-a", 44, "0", ""),
+        ("&to=%2Fzone-b%2Frack-3", 22, "", "05 06"),
+        ("&from=%2Fzone-a%2Frack-1&to=%2Fzone-c", 8, "01 02", "09 10 11 12"),
+    ] {
+        let part = cells(&ask(&format!("&level=node{query}")));
+        assert_eq!(part.len(), count, "{query}");
+        assert!(part.iter().all(|cell| whole.contains(cell)), "{query}");
+        let ends = |cell: &[Value; 4], at: usize| cell[at].as_str().unwrap()["node-".len()..].to_owned();
+        assert!(
+            part.iter().all(|cell| (from.len() < 2 || from.contains(&ends(cell, 0)))
+                && (to.is_empty() || to.contains(&ends(cell, 1))))
+        );
+    }
+    assert_eq!(cells(&ask("&level=zone&from=%2Fzone-a")).len(), 3);
+    assert_eq!(cells(&ask("&level=rack&from=nowhere")).len(), 0);
+    let (head, body) = server.get("/api/v1/matrix?probe=tcp&from=a/b/c/d");
+    assert!(
+        head.starts_with("http/1.1 400") && body.contains("accepted: REGION"),
+        "{body}"
+    );
+}

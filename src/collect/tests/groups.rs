@@ -9,6 +9,7 @@ mod mesh;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use dt_collect::grouped::Part;
 use dt_collect::{Level, Matrix, MatrixConfig, State, View};
 use dt_probe::ProbeKind;
 use dt_record::{Options, Origin, Pair, Recorder, SummaryRecord};
@@ -208,4 +209,20 @@ fn a_partition_that_went_elsewhere_takes_its_series_along() {
     matrix.forget_partition(3);
     assert_eq!((matrix.stats().series, matrix.rows(View::Hour, T).len()), (0, 0));
     assert!(matrix.snapshot(View::Hour, T).nodes.is_empty());
+}
+
+#[test]
+fn more_cells_than_may_be_are_refused_at_every_level() {
+    let (matrix, _) = filled(1, 1, false);
+    let part = Part::default();
+    for (level, cells) in [
+        (Level::Node, 30),
+        (Level::Rack, 14),
+        (Level::Zone, 4),
+        (Level::Region, 1),
+    ] {
+        let ask = |most| matrix.grouped_part(level, View::Minute, ProbeKind::Icmp, &part, most, T + 60 * S);
+        assert_eq!(ask(cells).map(|grouped| grouped.cells.len()), Some(cells), "{level}");
+        assert!(ask(cells - 1).is_none(), "{level}");
+    }
 }
