@@ -143,6 +143,7 @@ function paint() {
   paintPanel();
   say(byId("worst-title"), `Worst ${metric.name}`);
   say(byId("worst-metric"), metric.label);
+  say(byId("worst-other"), metric.id === "loss" ? "p99" : "Loss");
   byId("worst").replaceChildren(...worst(model, metric, sum, (cell) => choose(cell, true)));
 }
 

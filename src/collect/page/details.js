@@ -79,7 +79,7 @@ export function tiles(model, metric, sum, status) {
   const cell = worst && model.cell(worst.k);
   const dead = cell && statusOf(cell) === "dead";
   say(byId("tile-worst-name"), `Worst ${metric.name}`);
-  set("tile-worst", !cell ? "–" : dead ? "no answer" : metric.format(metric.value(cell)),
+  set("tile-worst", !cell ? "–" : dead && metric.id !== "loss" ? "no answer" : metric.format(metric.value(cell)),
     cell ? `${nameOf(model.groups[cell.source])} → ${nameOf(model.groups[cell.destination])}` : "no data yet", Boolean(dead));
   const left = sum.received + sum.failed;
   set("tile-loss", share(left > 0 ? sum.failed / left : null),
@@ -98,7 +98,7 @@ export function worst(model, metric, sum, choose) {
     const status = look(cell, statusOf(cell));
     const state = el("td.state", SIGNS[status]);
     state.dataset.state = status;
-    return el("tr", [el("th", [pick], { scope: "row" }), el("td", metric.format(metric.value(cell))), el("td", share(loss(cell))), state]);
+    return el("tr", [el("th", [pick], { scope: "row" }), el("td", metric.format(metric.value(cell))), el("td", metric.id === "loss" ? delay(cell.p99) : share(loss(cell))), state]);
   });
   return rows.length > 0 ? rows : [el("tr", [el("td", "no data yet", { colspan: "4" })])];
 }
