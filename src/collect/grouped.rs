@@ -275,7 +275,7 @@ impl GroupCell {
 }
 
 /// Which group a node is in.
-struct Members {
+pub(crate) struct Members {
     level: Level,
     /// By number of the node.
     of_node: Vec<Option<u32>>,
@@ -284,7 +284,7 @@ struct Members {
 }
 
 impl Members {
-    fn new(level: Level) -> Members {
+    pub(crate) fn new(level: Level) -> Members {
         Members {
             level,
             of_node: Vec::new(),
@@ -292,7 +292,8 @@ impl Members {
         }
     }
 
-    fn group_of(&mut self, number: u32, node: &Arc<Endpoint>) -> u32 {
+    /// The group of the node with this number, by number.
+    pub(crate) fn group_of(&mut self, number: u32, node: &Arc<Endpoint>) -> u32 {
         let at = number as usize;
         if self.of_node.len() <= at {
             self.of_node.resize(at + 1, None);
@@ -310,7 +311,7 @@ impl Members {
     }
 
     /// The groups in order, and the place of each by its number.
-    fn finish(self) -> (Vec<Group>, Vec<u32>) {
+    pub(crate) fn finish(self) -> (Vec<Group>, Vec<u32>) {
         let mut places = vec![0; self.groups.len()];
         let mut in_regions: BTreeMap<SmolStr, Vec<SmolStr>> = BTreeMap::new();
         for [region, zone, ..] in self.groups.keys() {

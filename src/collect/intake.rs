@@ -160,10 +160,16 @@ impl Intake {
         }
     }
 
-    /// Forgets what was read of `partition`: another reader has it now, or it is read again.
+    /// Forgets what was read of `partition`: another reader has it now.
     pub fn forget_partition(&mut self, partition: i32) {
         self.seen.remove(&partition);
         self.matrix.forget_partition(partition);
+    }
+
+    /// `partition` is read from now on, some time back.
+    pub fn begin_partition(&mut self, partition: i32, now_ms: u64) {
+        self.seen.remove(&partition);
+        self.matrix.begin_partition(partition, now_ms);
     }
 
     fn forget(&mut self, now_ms: u64) {

@@ -12,6 +12,8 @@ use crate::nodes::Nodes;
 use crate::observation::{End, Manner, Observation};
 use crate::packed::Scratch;
 use crate::series::{Ingest, Series};
+use crate::snapshot::standing;
+use crate::tally::{Counted, Tallies, TallyBounds};
 
 /// How much the matrix keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub struct MatrixConfig {
     pub forget: Duration,
     /// At most this many series (pair x probe kind); records of further ones are counted and dropped.
     pub max_series: usize,
+    /// How much is counted since the start, for `/metrics`.
+    pub tally: TallyBounds,
 }
 
 impl Default for MatrixConfig {
@@ -36,6 +40,7 @@ impl Default for MatrixConfig {
             stale_windows: 3,
             forget: Duration::from_secs(75 * 60),
             max_series: 500_000,
+            tally: TallyBounds::default(),
         }
     }
 }
@@ -67,6 +72,7 @@ struct Inner {
     forgot_at_ms: u64,
     /// Working memory of merging.
     scratch: Scratch,
+    tallies: Tallies,
 }
 
 /// One series as a reader sees it.
@@ -162,10 +168,14 @@ impl Matrix {
             let new = || Series::new(observation.manner, observation.partition, now_ms);
             let (source, destination) = (&observation.source, &observation.destination);
             let series = inner.series_of(source, destination, observation.probe, self.config.max_series, new);
-            let outcome = series.map_or(Ingest::Full, |series| {
-                series.ingest(observation, self.width_ms, now_ms, &mut scratch)
+            let (numbers, outcome) = series.map_or(((0, 0), Ingest::Full), |(numbers, series)| {
+                (numbers, series.ingest(observation, self.width_ms, now_ms, &mut scratch))
             });
             inner.scratch = scratch;
+            if outcome == Ingest::Merged {
+                let Inner { tallies, nodes, .. } = &mut *inner;
+                tallies.add(observation, numbers, nodes, self.config.tally);
+            }
             outcome
         };
         let counter = match outcome {
@@ -182,6 +192,40 @@ impl Matrix {
     pub fn forget_partition(&self, partition: i32) {
         self.write().retain(|series| series.partition != partition);
         self.changed();
+    }
+
+    /// `partition` is read from now on, some time back: what ended by `now_ms` makes up the picture, but what is counted
+    /// since the start, by this collector and others, counts it already.
+    pub fn begin_partition(&self, partition: i32, now_ms: u64) {
+        self.write().tallies.begin(partition, now_ms);
+        self.forget_partition(partition);
+    }
+
+    /// How many nodes are known.
+    #[must_use]
+    pub fn nodes(&self) -> usize {
+        self.read().nodes.len()
+    }
+
+    /// A copy of what was counted since the start. As with [`Matrix::visit`], no lock is held for long.
+    pub(crate) fn counted(&self) -> Counted {
+        const AT_ONCE: usize = 256;
+        let (mut counted, bound) = {
+            let inner = self.read();
+            let counted = Counted {
+                zone_pairs: inner.tallies.zone_pairs(),
+                nodes: Vec::new(),
+                left_out: inner.tallies.left_out,
+            };
+            (counted, inner.nodes.bound())
+        };
+        for from in (0..bound).step_by(AT_ONCE) {
+            let inner = self.read();
+            let to = (from + AT_ONCE).min(inner.nodes.bound());
+            counted.nodes.extend(inner.nodes.tallies(from..to));
+        }
+        counted.nodes.sort_by(|(a, _), (b, _)| standing(a).cmp(&standing(b)));
+        counted
     }
 
     /// Shows every series to `visitor`, by source and destination in the order of their numbers. The lock is taken once per
@@ -258,7 +302,8 @@ impl Matrix {
 }
 
 impl Inner {
-    /// The series of a pair and kind, begun where it is new; `None` where there are as many as may be.
+    /// The series of a pair and kind, begun where it is new, and the numbers of its nodes; `None` where there are as many as
+    /// may be.
     fn series_of(
         &mut self,
         source: &End<'_>,
@@ -266,18 +311,18 @@ impl Inner {
         probe: ProbeKind,
         max_series: usize,
         new: impl FnOnce() -> Series,
-    ) -> Option<&mut Series> {
+    ) -> Option<((u32, u32), &mut Series)> {
         let known = self.nodes.find(source.node).zip(self.nodes.find(destination.node));
         let place = known.and_then(|(source, destination)| {
             let row = self.rows.get(source as usize)?;
             let at = row.binary_search_by_key(&destination, |(number, _)| *number).ok()?;
             row[at].1[probe as usize].is_some().then_some((source, destination, at))
         });
-        let (row, at) = match place {
+        let (from, to, at) = match place {
             Some((from, to, at)) => {
                 self.nodes.label(from, source, true);
                 self.nodes.label(to, destination, false);
-                (from, at)
+                (from, to, at)
             }
             None => {
                 if self.series >= max_series {
@@ -297,10 +342,11 @@ impl Inner {
                     at
                 });
                 row[at].1[probe as usize] = Some(Box::new(new()));
-                (from, at)
+                (from, to, at)
             }
         };
-        self.rows.get_mut(row as usize)?.get_mut(at)?.1[probe as usize].as_deref_mut()
+        let series = self.rows.get_mut(from as usize)?.get_mut(at)?.1[probe as usize].as_deref_mut()?;
+        Some(((from, to), series))
     }
 
     fn show(&self, source: u32, (destination, slots): &(u32, Slots), visitor: &mut impl FnMut(Visited<'_>)) {
@@ -333,7 +379,11 @@ impl Inner {
 
     fn retain(&mut self, keep: impl Fn(&Series) -> bool) {
         let Inner {
-            nodes, rows, series, ..
+            nodes,
+            rows,
+            series,
+            tallies,
+            ..
         } = self;
         for (source, row) in (0..).zip(rows) {
             row.retain_mut(|(destination, slots)| {
@@ -348,6 +398,7 @@ impl Inner {
                 slots.iter().any(Option::is_some)
             });
         }
+        tallies.forget(nodes.zones());
     }
 }
 

@@ -1,12 +1,14 @@
 //! The nodes that records name: numbers for their names, and where they stand.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use dt_record::Endpoint;
 use smol_str::SmolStr;
 
 use crate::observation::End;
+use crate::tally::{NodeTally, ZoneNumber, Zones};
 
 #[derive(Debug)]
 struct Node {
@@ -15,6 +17,10 @@ struct Node {
     uses: u32,
     /// Its labels came from records of its own, which others' don't overrule.
     told_itself: bool,
+    /// Where it stands, by number.
+    zone: ZoneNumber,
+    /// What was counted of it; `None` where too many others have one.
+    tally: Option<NodeTally>,
 }
 
 /// Numbered from 0; a number whose node was forgotten is given again.
@@ -25,6 +31,9 @@ pub(crate) struct Nodes {
     /// Numbers that may be given again, and those that may once [`Nodes::rested`] says so.
     free: Vec<u32>,
     resting: Vec<u32>,
+    zones: Zones,
+    /// How many have a tally.
+    tallied: usize,
 }
 
 impl Nodes {
@@ -34,6 +43,39 @@ impl Nodes {
 
     pub(crate) fn endpoint(&self, number: u32) -> Option<&Arc<Endpoint>> {
         Some(&self.nodes.get(number as usize)?.as_ref()?.endpoint)
+    }
+
+    /// The zones in which there are nodes.
+    pub(crate) fn zones(&self) -> &Zones {
+        &self.zones
+    }
+
+    /// The zone of a node.
+    pub(crate) fn zone(&self, number: u32) -> Option<ZoneNumber> {
+        Some(self.nodes.get(number as usize)?.as_ref()?.zone)
+    }
+
+    /// What was counted of a node, begun where it is new; `None` where there are `most` already.
+    pub(crate) fn tally(&mut self, number: u32, most: usize) -> Option<&mut NodeTally> {
+        let tally = &mut self.nodes.get_mut(number as usize)?.as_mut()?.tally;
+        if tally.is_none() {
+            if self.tallied >= most {
+                return None;
+            }
+            self.tallied += 1;
+        }
+        Some(tally.get_or_insert_default())
+    }
+
+    /// How many nodes there are.
+    pub(crate) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// Copies of what was counted of those with numbers in `range`.
+    pub(crate) fn tallies(&self, range: Range<usize>) -> impl Iterator<Item = (Arc<Endpoint>, NodeTally)> {
+        let nodes = self.nodes.get(range).unwrap_or_default().iter().flatten();
+        nodes.filter_map(|node| Some((Arc::clone(&node.endpoint), node.tally.clone()?)))
     }
 
     /// Numbers are below this.
@@ -61,11 +103,14 @@ impl Nodes {
             u32::try_from(self.nodes.len() - 1).unwrap_or(u32::MAX)
         });
         self.by_name.insert(endpoint.node.clone(), number);
+        let zone = self.zones.enter(&endpoint);
         if let Some(place) = self.nodes.get_mut(number as usize) {
             *place = Some(Node {
                 endpoint,
                 uses: 0,
                 told_itself: itself,
+                zone,
+                tally: None,
             });
         }
         number
@@ -79,7 +124,9 @@ impl Nodes {
         if itself || !node.told_itself {
             node.told_itself |= itself;
             if !end.is(&node.endpoint) {
+                self.zones.leave(&node.endpoint);
                 node.endpoint = Arc::new(end.endpoint());
+                node.zone = self.zones.enter(&node.endpoint);
             }
         }
     }
@@ -98,6 +145,8 @@ impl Nodes {
         node.uses = node.uses.saturating_sub(1);
         if node.uses == 0 {
             self.by_name.remove(&node.endpoint.node);
+            self.zones.leave(&node.endpoint);
+            self.tallied -= usize::from(node.tally.is_some());
             *place = None;
             self.resting.push(number);
         }

@@ -1,8 +1,7 @@
 //! Delays counted since the start, for Prometheus.
 
-use dt_record::Distribution;
-
-use crate::layout::{Layout, Place};
+use crate::layout::Layout;
+use crate::placed::Placed;
 
 /// A gap of so many empty native buckets is written out, since that is shorter than to say that it is there.
 const SHORT_GAP: usize = 2;
@@ -12,11 +11,10 @@ const SHORT_GAP: usize = 2;
 #[derive(Clone, Debug)]
 pub struct Histogram {
     layout: &'static Layout,
-    /// Counts by native bucket, from `first` on.
-    natives: Vec<u64>,
+    /// Counts by classic class, not cumulative; then those by native bucket, from `first` on. Together, since where there are
+    /// many histograms each look at another place costs more than all the counting.
+    cells: Vec<u64>,
     first: i16,
-    /// Counts by classic class, not cumulative.
-    classes: Box<[u64]>,
     sum_ns: u128,
 }
 
@@ -35,21 +33,30 @@ impl Histogram {
     pub fn new(layout: &'static Layout) -> Histogram {
         Histogram {
             layout,
-            natives: Vec::new(),
+            cells: Vec::new(),
             first: 0,
-            classes: vec![0; layout.bounds().len() + 1].into(),
             sum_ns: 0,
         }
     }
 
-    /// Counts all of `more`.
-    pub fn add(&mut self, more: &Distribution) {
+    /// Counts all of `more`, which is of the same layout.
+    pub fn add(&mut self, more: &Placed) {
+        debug_assert!(
+            std::ptr::eq(self.layout, more.layout),
+            "histograms of different layouts"
+        );
+        let (Some((lowest, _)), Some((highest, _))) = (more.natives.first(), more.natives.last()) else {
+            return;
+        };
+        self.make_room(*lowest, *highest);
         self.sum_ns = self.sum_ns.saturating_add(more.sum_ns);
-        for &(value, count) in &more.buckets {
-            let Place { native, class } = self.layout.place(value);
-            let class = &mut self.classes[usize::from(class)];
-            *class = class.saturating_add(count);
-            let kept = self.native(native);
+        let (classes, natives) = self.cells.split_at_mut(self.layout.classes());
+        for &(class, count) in &more.classes {
+            let kept = &mut classes[usize::from(class)];
+            *kept = kept.saturating_add(count);
+        }
+        for &(native, count) in &more.natives {
+            let kept = &mut natives[usize::from(native.abs_diff(self.first))];
             *kept = kept.saturating_add(count);
         }
     }
@@ -57,13 +64,13 @@ impl Histogram {
     /// How many delays were counted.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.classes.iter().fold(0, |sum, count| sum.saturating_add(*count))
+        self.parts().0.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     /// Whether none was.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.natives.is_empty()
+        self.cells.is_empty()
     }
 
     pub(crate) fn layout(&self) -> &'static Layout {
@@ -77,17 +84,15 @@ impl Histogram {
     /// (upper bound in seconds, count), not cumulative. The last has no bound, without which PromQL knows no quantile.
     pub(crate) fn classes(&self) -> Vec<(f64, u64)> {
         let bounds = self.layout.bounds().iter().map(|nanos| *nanos as f64 / 1e9);
-        bounds
-            .chain([f64::INFINITY])
-            .zip(self.classes.iter().copied())
-            .collect()
+        let counts = self.parts().0.iter().copied().chain(std::iter::repeat(0));
+        bounds.chain([f64::INFINITY]).zip(counts).collect()
     }
 
     pub(crate) fn sparse(&self) -> Sparse {
         let mut sparse = Sparse::default();
         let mut last = 0;
         let mut gap = 0;
-        for (at, &count) in self.natives.iter().enumerate() {
+        for (at, &count) in self.parts().1.iter().enumerate() {
             if count == 0 {
                 gap += 1;
                 continue;
@@ -110,23 +115,30 @@ impl Histogram {
         sparse
     }
 
-    /// The count of a native bucket, which may be new.
-    fn native(&mut self, bucket: i16) -> &mut u64 {
-        if self.natives.is_empty() {
-            self.first = bucket;
+    /// Counts by class, and by native bucket from the first on.
+    fn parts(&self) -> (&[u64], &[u64]) {
+        self.cells.split_at(self.layout.classes().min(self.cells.len()))
+    }
+
+    /// Makes room for the native buckets from `lowest` to `highest`. There are many histograms, and each soon has all the
+    /// buckets it will ever have: no more is taken than is needed.
+    fn make_room(&mut self, lowest: i16, highest: i16) {
+        let classes = self.layout.classes();
+        if self.cells.is_empty() {
+            self.first = lowest;
+            self.cells.resize(classes, 0);
         }
-        let below = usize::from(self.first.abs_diff(bucket));
-        if bucket < self.first {
-            self.natives.splice(..0, std::iter::repeat_n(0, below));
-            self.first = bucket;
+        let below = usize::from(self.first.abs_diff(lowest));
+        if lowest < self.first {
+            self.cells.reserve_exact(below);
+            self.cells.splice(classes..classes, std::iter::repeat_n(0, below));
+            self.first = lowest;
         }
-        let at = usize::from(bucket.abs_diff(self.first));
-        if at >= self.natives.len() {
-            // There are many histograms, and each soon has all the buckets it will ever have.
-            self.natives.reserve_exact(at + 1 - self.natives.len());
-            self.natives.resize(at + 1, 0);
+        let needed = classes + usize::from(highest.abs_diff(self.first)) + 1;
+        if needed > self.cells.len() {
+            self.cells.reserve_exact(needed - self.cells.len());
+            self.cells.resize(needed, 0);
         }
-        &mut self.natives[at]
     }
 }
 
@@ -134,12 +146,21 @@ impl Histogram {
 mod tests {
     use std::collections::BTreeMap;
 
-    use dt_record::Recorder;
+    use dt_record::{Distribution, Recorder};
     use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::*;
     use crate::layout::{COARSE, FINE};
+
+    fn placed(layout: &Layout, distribution: &Distribution) -> Placed {
+        let fine = Placed::fine(distribution);
+        if std::ptr::eq(layout, &*FINE) {
+            fine
+        } else {
+            fine.coarse()
+        }
+    }
 
     /// The counts that a reader of `sparse` finds, by bucket.
     fn read(sparse: &Sparse) -> BTreeMap<i32, i64> {
@@ -172,7 +193,7 @@ mod tests {
             let mut sum_ns = 0_u128;
             for window in &windows {
                 let distribution = recorder.distribution(window.iter().copied());
-                histogram.add(&distribution);
+                histogram.add(&placed(layout, &distribution));
                 sum_ns += distribution.sum_ns;
                 for (value, count) in &distribution.buckets {
                     let end = (*value as f64 / 1e9).log2() * f64::from(1 << layout.schema());
@@ -196,7 +217,10 @@ mod tests {
         };
         let mut histogram = Histogram::new(&COARSE);
         for (bucket, count) in [(-80, 5), (-77, 2), (-70, 3)] {
-            histogram.add(&Recorder::new().distribution([(nanos_of(bucket), count)]));
+            histogram.add(&placed(
+                &COARSE,
+                &Recorder::new().distribution([(nanos_of(bucket), count)]),
+            ));
         }
         let sparse = histogram.sparse();
         assert_eq!(sparse.spans, [(-80, 4), (6, 1)]);
@@ -210,8 +234,8 @@ mod tests {
         let window = recorder.distribution((0..1_000).map(|i| (50_000 + i * i * 50, 1)));
         for (layout, most) in [(&*COARSE, 900), (&*FINE, 3_000)] {
             let mut histogram = Histogram::new(layout);
-            histogram.add(&window);
-            let heap = histogram.natives.capacity() * 8 + histogram.classes.len() * 8;
+            histogram.add(&placed(layout, &window));
+            let heap = histogram.cells.capacity() * 8;
             assert!(heap + size_of::<Histogram>() <= most, "{heap}");
         }
     }

@@ -70,6 +70,22 @@ pub static COARSE: LazyLock<Layout> = LazyLock::new(|| {
     Layout::new(3, &BOUNDS)
 });
 
+/// By class of [`FINE`]: that of [`COARSE`], whose bounds are all bounds of the other.
+static COARSE_CLASSES: LazyLock<Box<[u8]>> = LazyLock::new(|| {
+    let class = |nanos: &u64| COARSE.bounds.partition_point(|bound| bound < nanos) as u8;
+    FINE.bounds.iter().chain([&u64::MAX]).map(class).collect()
+});
+
+/// The native bucket of [`COARSE`] for one of [`FINE`]: where four of the one end, one of the other does.
+pub(crate) fn coarse_native(native: i16) -> i16 {
+    (native + 3) >> 2
+}
+
+/// The class of [`COARSE`] for one of [`FINE`].
+pub(crate) fn coarse_class(class: u8) -> u8 {
+    COARSE_CLASSES[usize::from(class)]
+}
+
 impl Layout {
     /// A bucket of a record goes where its highest value belongs, which is what quantiles of records are read as. So a value
     /// may be taken for up to 0.8 % more than it is, never for less.
@@ -102,6 +118,11 @@ impl Layout {
         self.bounds
     }
 
+    /// How many classic classes.
+    pub(crate) fn classes(&self) -> usize {
+        self.bounds.len() + 1
+    }
+
     pub(crate) fn place(&self, nanos: u64) -> Place {
         self.places[grid::index_of(nanos) as usize]
     }
@@ -128,6 +149,16 @@ mod tests {
                 prop_assert!(class == bounds.len() || nanos <= bounds[class]);
                 prop_assert!(class == 0 || nanos as f64 * 1.008 > bounds[class - 1] as f64);
             }
+        }
+    }
+
+    #[test]
+    fn the_coarse_place_follows_from_the_fine_one() {
+        for bucket in 0..grid::BUCKETS {
+            let nanos = grid::highest_at(bucket);
+            let (fine, coarse) = (FINE.place(nanos), COARSE.place(nanos));
+            let followed = (coarse_native(fine.native), coarse_class(fine.class));
+            assert_eq!(followed, (coarse.native, coarse.class), "{nanos} ns");
         }
     }
 

@@ -8,9 +8,11 @@ mod format;
 mod histogram;
 mod layout;
 mod page;
+mod placed;
 
 pub use answer::respond;
 pub use format::Format;
 pub use histogram::Histogram;
 pub use layout::{COARSE, FINE, Layout, ZERO_THRESHOLD};
 pub use page::{Metrics, Page, RenderError, Series, Source};
+pub use placed::Placed;

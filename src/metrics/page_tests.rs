@@ -7,6 +7,7 @@ use prost::Message;
 
 use super::*;
 use crate::layout::COARSE;
+use crate::placed::Placed;
 
 /// One of each kind.
 #[derive(Debug)]
@@ -38,7 +39,7 @@ impl Source for Example {
 
 fn example() -> Metrics {
     let mut histogram = Histogram::new(&COARSE);
-    histogram.add(&Recorder::new().distribution([(80_000, 3), (400_000, 1)]));
+    histogram.add(&Placed::fine(&Recorder::new().distribution([(80_000, 3), (400_000, 1)])).coarse());
     Metrics::new(vec![Box::new(Example(histogram))])
 }
 

@@ -88,6 +88,12 @@ impl Share {
         self.refused.load(Relaxed)
     }
 
+    /// The same for whoever looks again and again.
+    #[must_use]
+    pub fn watch_refused(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.refused)
+    }
+
     /// What became of what was written.
     #[must_use]
     pub fn counts(&self) -> &Arc<TableCounts> {

@@ -125,6 +125,16 @@ impl RollupTable {
         of_these.map(|(key, _)| key.clone()).collect()
     }
 
+    /// The partitions of which something was told lately.
+    #[must_use]
+    pub fn fresh_partitions(&self, now_ms: u64) -> BTreeSet<i32> {
+        let partials = self.partials.read().unwrap_or_else(PoisonError::into_inner);
+        let fresh = partials
+            .values()
+            .filter(|partial| now_ms.saturating_sub(partial.as_of_ms) <= FRESH_MS);
+        fresh.map(|partial| partial.partition).collect()
+    }
+
     /// What all partitions add up to as of `now_ms`.
     #[must_use]
     pub fn whole(&self, view: View, now_ms: u64) -> Whole {

@@ -87,7 +87,7 @@ impl Handler for Feeder {
     fn assigned(&mut self, partitions: &[i32]) {
         // It may have been ours before, and is read again from an hour back.
         for partition in partitions {
-            self.intake.forget_partition(*partition);
+            self.intake.begin_partition(*partition, now_ms());
         }
         let mut ours = self.progress.lock();
         ours.extend(partitions.iter().map(|partition| (*partition, false)));

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dt_sink::kafka::group::{Group, GroupConfig};
+use dt_sink::kafka::group::{Group, GroupConfig, Lag};
 use dt_sink::kafka::reader::ReaderError;
 
 use feeder::Feeder;
@@ -118,7 +118,13 @@ impl Collector {
     /// How many messages of each of this collector's partitions are yet to be read, as of some seconds ago.
     #[must_use]
     pub fn lag(&self) -> BTreeMap<i32, i64> {
-        self.group.lag()
+        self.group.lag().by_partition()
+    }
+
+    /// The same for whoever looks again and again.
+    #[must_use]
+    pub fn watch_lag(&self) -> Lag {
+        self.group.lag().clone()
     }
 
     /// Whether reading has ended, which it never does by itself.

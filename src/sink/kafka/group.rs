@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -90,11 +90,27 @@ pub trait Handler: Send + 'static {
     fn turn(&mut self);
 }
 
+/// How many messages of each of our partitions are yet to be read; any thread may look, also when the reading has ended.
+#[derive(Clone, Debug, Default)]
+pub struct Lag(Arc<Mutex<BTreeMap<i32, i64>>>);
+
+impl Lag {
+    /// As of some seconds ago.
+    #[must_use]
+    pub fn by_partition(&self) -> BTreeMap<i32, i64> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<i32, i64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A topic being read. Dropping it ends the reading and leaves the group.
 #[derive(Debug)]
 pub struct Group {
     stop: Arc<AtomicBool>,
-    lag: Arc<Mutex<BTreeMap<i32, i64>>>,
+    lag: Lag,
     /// `None` once it was waited for.
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -123,13 +139,13 @@ impl Group {
             .set("queued.max.messages.kbytes", "16384")
             .set("statistics.interval.ms", "5000");
         let client = settings::with_options(client, &config.options);
-        let lag = Arc::new(Mutex::default());
+        let lag = Lag::default();
         let consumer: BaseConsumer<Membership> = client.create_with_context(Membership {
             context: Context::default(),
             topic: config.topic.clone(),
             rewind: config.rewind,
             changes: Mutex::default(),
-            lag: Arc::clone(&lag),
+            lag: lag.clone(),
         })?;
         consumer.subscribe(&[&config.topic])?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -144,10 +160,10 @@ impl Group {
         })
     }
 
-    /// How many messages of each of our partitions are yet to be read, as of some seconds ago.
+    /// How many messages of each of our partitions are yet to be read.
     #[must_use]
-    pub fn lag(&self) -> BTreeMap<i32, i64> {
-        self.lag.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn lag(&self) -> &Lag {
+        &self.lag
     }
 
     /// Whether the reading has ended by itself, which only a panic of the handler does.
@@ -204,7 +220,7 @@ struct Membership {
     rewind: Duration,
     /// What the callback saw and the handler has not been told.
     changes: Mutex<Vec<Change>>,
-    lag: Arc<Mutex<BTreeMap<i32, i64>>>,
+    lag: Lag,
 }
 
 impl Membership {
@@ -214,9 +230,7 @@ impl Membership {
             match change {
                 Change::Assigned(partitions) => handler.assigned(&partitions),
                 Change::Revoked(partitions) => {
-                    let mut lag = self.lag.lock().unwrap_or_else(PoisonError::into_inner);
-                    lag.retain(|partition, _| !partitions.contains(partition));
-                    drop(lag);
+                    self.lag.lock().retain(|partition, _| !partitions.contains(partition));
                     handler.revoked(&partitions);
                 }
             }
@@ -278,9 +292,8 @@ impl ClientContext for Membership {
         let Some(topic) = statistics.topics.get(&self.topic) else {
             return;
         };
-        let mut lag = self.lag.lock().unwrap_or_else(PoisonError::into_inner);
         // Of partitions that others have, it is unknown: -1.
-        *lag = topic
+        *self.lag.lock() = topic
             .partitions
             .values()
             .filter(|partition| partition.partition >= 0 && partition.consumer_lag >= 0)
