@@ -1,18 +1,11 @@
-"""The charts and the program: what the chart tells the agent is accepted, and what the alerts ask for is exported."""
+"""The charts and the program: what the chart tells the agent is accepted."""
 
 import json
 import os
-import pathlib
 import re
-import signal
-import socket
-import subprocess
-import tempfile
-import time
 import unittest
-import urllib.request
 
-from charts import CHARTS, HERE, cases, env_of, manifests, one, run
+from charts import CHARTS, cases, env_of, manifests, one, run
 
 DT = os.environ["DT"]
 
@@ -75,83 +68,6 @@ class Configuration(unittest.TestCase):
         documented = set(re.findall(r"^### `(.*)`$", reference, re.M))
         self.assertGreater(len(documented), 30)
         self.assertEqual(set(keys(schema)), documented - of_the_chart, "values.schema.json, `config`")
-
-
-class Metrics(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            port = taken.getsockname()[1]
-        with tempfile.TemporaryDirectory() as folder:
-            peers = pathlib.Path(folder, "peers.toml")
-            peers.write_text('[[peer]]\nnode = "b"\naddress = "127.0.0.2"\nport = 4000\n')
-            command = [
-                DT, "agent", "--node=a", "--listen=127.0.0.1:0", "--membership=file", f"--peers={peers}",
-                # Nobody listens there: only the metrics of this sink are of interest.
-                "--sink=kafka", "--kafka-bootstrap=127.0.0.1:9", f"--http=127.0.0.1:{port}",
-            ]
-            agent = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-            try:
-                cls.page = cls.scrape(agent, f"http://127.0.0.1:{port}/metrics", "application/openmetrics-text")
-                cls.older_page = cls.scrape(agent, f"http://127.0.0.1:{port}/metrics", "text/plain; version=0.0.4")
-            finally:
-                agent.send_signal(signal.SIGTERM)
-                try:
-                    agent.communicate(timeout=30)
-                except subprocess.TimeoutExpired:
-                    agent.kill()
-                    raise
-        cls.names = set(re.findall(r"^(dt_\w+)[{ ]", cls.page, re.M))
-        # A histogram is spoken of without its suffix.
-        cls.names |= {name.removesuffix("_bucket") for name in cls.names}
-
-    @staticmethod
-    def scrape(agent, url, accept):
-        request = urllib.request.Request(url, headers={"Accept": accept})
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                with urllib.request.urlopen(request, timeout=10) as answer:
-                    return answer.read().decode()
-            except OSError:
-                if agent.poll() is not None:
-                    raise AssertionError(f"the agent ended: {agent.stderr.read()}") from None
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
-
-    def asked(self, texts):
-        found = {name for text in texts for name in re.findall(r"\bdt_\w+", text)}
-        self.assertGreater(len(found), 10)
-        return found
-
-    def test_alerts_ask_for_what_is_exported(self):
-        rules = (CHARTS / "dt-chart/files/alerts.yaml").read_text()
-        expressions = re.sub(r"^\s*(summary|description):.*$", "", rules, flags=re.M)
-        self.assertEqual(self.asked([expressions]) - self.names, set())
-
-    def test_dashboard_asks_for_what_is_exported(self):
-        dashboard = json.loads((CHARTS / "dt-chart/files/dashboard.json").read_text())
-        expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
-        self.assertEqual(self.asked(expressions) - self.names, set())
-        places = [tuple(panel["gridPos"].values()) for panel in dashboard["panels"]]
-        self.assertEqual(len(places), len(set(places)), "panels lie upon one another")
-
-    def test_names_and_types(self):
-        result = run("promtool", "check", "metrics", stdin=self.older_page)
-        self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
-
-    def test_rules(self):
-        result = run("promtool", "check", "rules", CHARTS / "dt-chart/files/alerts.yaml")
-        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
-        result = run("promtool", "test", "rules", HERE / "alerts_test.yaml")
-        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
-
-    def test_every_alert_is_tested(self):
-        alerts = re.findall(r"alert: (\w+)", (CHARTS / "dt-chart/files/alerts.yaml").read_text())
-        fired = re.findall(r'alertname="(\w+)"', (HERE / "alerts_test.yaml").read_text())
-        self.assertEqual(sorted(alerts), sorted(fired))
 
 
 if __name__ == "__main__":

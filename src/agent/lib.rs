@@ -16,6 +16,7 @@ mod lifecycle;
 mod mesh;
 mod metrics;
 mod parts;
+mod peer_totals;
 mod peers;
 mod place;
 mod probers;

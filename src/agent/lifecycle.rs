@@ -29,6 +29,7 @@ use crate::kubernetes;
 use crate::mesh::{Control, Inbox, Mesh};
 use crate::metrics;
 use crate::parts::{origin, registration, sinks};
+use crate::peer_totals::PeerTotals;
 use crate::peers::Peers;
 use crate::probers::{ProbeError, Probers};
 use crate::resolve::Resolver;
@@ -173,7 +174,8 @@ impl Agent {
         let (stop_server, stopped) = oneshot::channel::<()>();
         let serving = Arc::clone(&server);
         tokio::spawn(async move { serving.serve(listeners, async { drop(stopped.await) }).await });
-        let sources: Vec<Box<dyn Source>> = vec![
+        let peer_totals = config.metrics_peers.then(PeerTotals::default);
+        let mut sources: Vec<Box<dyn Source>> = vec![
             Box::new(metrics::Agent {
                 shared: Arc::clone(&shared),
                 sinks: vec![Box::new(sources::Sinks(Arc::clone(&publisher)))],
@@ -181,6 +183,9 @@ impl Agent {
             Box::new(sources::Members(Arc::clone(&membership))),
             Box::new(sources::Grpc(Arc::clone(&server))),
         ];
+        if let Some(peers) = &peer_totals {
+            sources.push(Box::new(peers.clone()));
+        }
         let metrics = Arc::new(Metrics::new(sources));
         let (control, orders) = mpsc::channel(8);
         let http = http_listener.as_ref().and_then(|l| l.local_addr().ok());
@@ -236,6 +241,7 @@ impl Agent {
             tap: hooks.tap,
             between: hooks.between,
             peers: Peers::default(),
+            peer_totals,
             resolver,
             allowed: Allowed::of(&config),
             verifies: config.verifies(),

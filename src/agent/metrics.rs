@@ -1,7 +1,7 @@
 //! `/metrics`: everything an operator asks of an agent, read from the parts' own counters at each scrape.
 //!
-//! Nothing is per peer here: 10,000 peers would be a cluster's worth of series on every node. Per-peer numbers are in the
-//! records.
+//! Nothing is per peer here: 10,000 peers would be a cluster's worth of series on every node. Whoever wants that all the same
+//! gets it from [`crate::peer_totals`].
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! `dt collect`: the summary records of Kafka as a page, its JSON and findings.
+//! `dt collect`: the summary records of Kafka as a page, its JSON, metrics and findings.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -9,7 +9,7 @@ use clap::Args;
 use dt_collect::diagnosis::DiagnosisConfig;
 use dt_collect::http::{self, Origin, Site, Token};
 use dt_collect::service::{self, Collector, CollectorConfig};
-use dt_collect::{MatrixConfig, Observer};
+use dt_collect::{MatrixConfig, Observer, TallyBounds, metrics};
 use tokio::net::TcpListener;
 
 use crate::args::{Reading, Settings};
@@ -69,6 +69,10 @@ pub(crate) struct Collect {
     /// At most so many series (ordered pair x kind of probe) are kept, some 8 kB each
     #[arg(long, value_name = "N", env = "DT_COLLECT_MAX_SERIES", hide_env_values = true, default_value_t = 500_000, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     max_series: u32,
+
+    /// At most so many nodes are shown on /metrics, each as source and as destination, some 100 series each; 0 for none
+    #[arg(long, value_name = "N", env = "DT_COLLECT_METRICS_NODES", hide_env_values = true, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    metrics_nodes: u32,
 }
 
 fn window(text: &str) -> Result<Duration, String> {
@@ -103,6 +107,10 @@ pub(crate) fn run(collect: &Collect) -> ExitCode {
         matrix: MatrixConfig {
             window: collect.window,
             max_series: collect.max_series as usize,
+            tally: TallyBounds {
+                nodes: collect.metrics_nodes as usize,
+                ..TallyBounds::default()
+            },
             ..MatrixConfig::default()
         },
         rollup: (collect.rollup_topic != "off").then(|| (collect.rollup_topic.clone(), name)),
@@ -147,6 +155,7 @@ async fn serve(collect: &Collect, config: CollectorConfig) -> ExitCode {
     let rollup = collector.share().map(|share| Arc::clone(share.table()));
     let site = Site::new(matrix)
         .findings(observer.subscribe())
+        .metrics(metrics::of_collector(&collector, observer.subscribe()))
         .rollup(rollup)
         .token(collect.token.clone())
         .origins(collect.allow_origin.clone());

@@ -43,7 +43,7 @@ enum Command {
     Ping(ping::Args),
     /// Run a whole mesh on this machine, with no services and no root needed, and show its heat map
     Demo(demo::DemoArgs),
-    /// Read summary records from Kafka and show them as a heat map, JSON and findings
+    /// Read summary records from Kafka and show them as a heat map, JSON, metrics and findings
     Collect(collect::Collect),
     /// Show the live heat map, the worst pairs and what is at fault in the terminal
     Top(top::TopArgs),

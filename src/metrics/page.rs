@@ -140,6 +140,7 @@ impl Page<'_> {
         self.family(
             name,
             help,
+            MetricType::Counter,
             counters.map(|(labels, value)| (labels, ConstCounter::new(value))),
         )
     }
@@ -158,6 +159,7 @@ impl Page<'_> {
         self.family(
             name,
             help,
+            MetricType::Gauge,
             gauges.map(|(labels, value)| (labels, ConstGauge::new(value))),
         )
     }
@@ -187,6 +189,7 @@ impl Page<'_> {
         self.family(
             name,
             help,
+            MetricType::Histogram,
             series.iter().map(|(labels, sum_ns, classes)| {
                 // Without a last class that is open above, PromQL knows no quantile.
                 let bounds = bounds.iter().map(|nanos| *nanos as f64 / 1e9).chain([f64::INFINITY]);
@@ -214,20 +217,20 @@ impl Page<'_> {
         self.family(
             name,
             help,
+            MetricType::Histogram,
             met.map(|(labels, histogram)| (labels, Shown::from(histogram))),
         )
     }
 
-    /// One family; none at all where it has no series.
+    /// One family. Without a series it is named all the same: who reads the page learns what there may be.
     fn family<'s, M: EncodeMetric>(
         &mut self,
         name: &str,
         help: &str,
-        series: impl Iterator<Item = (&'s [(&'s str, &'s str)], M)>,
+        kind: MetricType,
+        series: impl IntoIterator<Item = Series<'s, M>>,
     ) -> fmt::Result {
-        let mut series = series.peekable();
-        let Some((_, first)) = series.peek() else { return Ok(()) };
-        let mut family = self.encoder.encode_descriptor(name, help, None, first.metric_type())?;
+        let mut family = self.encoder.encode_descriptor(name, help, None, kind)?;
         for (labels, metric) in series {
             if labels.is_empty() {
                 // A series without labels is alone in its family.

@@ -54,6 +54,8 @@ dt_things_total{kind=""} 8
 # HELP dt_level_ratio How high it is
 # TYPE dt_level_ratio gauge
 dt_level_ratio 0.5
+# HELP dt_nothing A family without series
+# TYPE dt_nothing gauge
 # HELP dt_wait_seconds Waiting
 # TYPE dt_wait_seconds histogram
 dt_wait_seconds_sum 0.002001
@@ -139,7 +141,7 @@ fn protobuf_holds_native_histograms_beside_classic_ones() {
         let metrics = families[at].metric.iter();
         metrics.map(|metric| metric.histogram.as_ref().unwrap()).collect()
     };
-    let [delays] = histograms(3)[..] else {
+    let [delays] = histograms(4)[..] else {
         panic!("the empty one is left out");
     };
     assert_eq!((delays.schema, delays.zero_count, delays.sample_count), (3, 0, 4));
@@ -153,7 +155,7 @@ fn protobuf_holds_native_histograms_beside_classic_ones() {
     assert_eq!(spans, [(-108, 1), (17, 1)]);
     assert_eq!(delays.positive_delta, [3, -2]);
     assert_eq!(delays.bucket.len(), COARSE.bounds().len() + 1);
-    let [waits] = histograms(2)[..] else {
+    let [waits] = histograms(3)[..] else {
         panic!("one histogram");
     };
     assert!(

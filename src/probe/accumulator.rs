@@ -36,6 +36,18 @@ impl Counts {
         self.received + self.lost + self.refused + self.unreachable + self.send_error
     }
 
+    /// How many probes met `fate`.
+    #[must_use]
+    pub fn of(&self, fate: Fate) -> u64 {
+        match fate {
+            Fate::Received => self.received,
+            Fate::Lost => self.lost,
+            Fate::Refused => self.refused,
+            Fate::Unreachable => self.unreachable,
+            Fate::SendError => self.send_error,
+        }
+    }
+
     /// Adds `other`, field by field.
     pub fn add(&mut self, other: &Counts) {
         // Taken apart so that a new field can't be forgotten.

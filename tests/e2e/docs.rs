@@ -29,23 +29,37 @@ fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The metrics an agent shows, as PromQL calls them.
+/// The metrics that agents and collectors show, as PromQL calls them.
 fn shown() -> Result<BTreeSet<String>> {
     let directory = tempfile::tempdir()?;
     let peers = directory.path().join("peers.toml");
     std::fs::write(&peers, "[[peer]]\nnode = \"b\"\naddress = \"127.0.0.2\"\nport = 4000\n")?;
+    // Nobody listens there: only the names of these metrics are of interest, and families have them before any value.
+    let kafka = ["--kafka-bootstrap", "127.0.0.1:9"];
+    let agent = [
+        "agent",
+        "--node",
+        "a",
+        "--listen",
+        "127.0.0.1:0",
+        "--sink",
+        "kafka",
+        "--metrics-peers",
+        "true",
+    ];
+    let mut names = shown_by(Command::new(dt()?).args(agent).args(kafka).arg("--peers").arg(&peers))?;
+    names.append(&mut shown_by(Command::new(dt()?).args(["collect", "--bootstrap", "127.0.0.1:9"]))?);
+    Ok(names)
+}
+
+/// Those of one command, which serves where it is told to.
+fn shown_by(command: &mut Command) -> Result<BTreeSet<String>> {
     let http = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
-    let mut command = Command::new(dt()?);
-    command
-        .args(["agent", "--node", "a", "--listen", "127.0.0.1:0", "--http", &http])
-        // Nobody listens there: only the metrics of this sink are of interest.
-        .args(["--sink", "kafka", "--kafka-bootstrap", "127.0.0.1:9", "--peers"])
-        .arg(&peers);
-    let mut agent = Process::spawn("dt agent", &mut command)?;
-    let page = agent.wait_for("/metrics", |_| {
+    let mut process = Process::spawn("dt", command.args(["--http", &http]))?;
+    let page = process.wait_for("/metrics", |_| {
         Ok(get(&http, "/metrics").ok().filter(|(status, _)| *status == 200))
     })?;
-    agent.terminate()?.expect_code(0)?;
+    process.terminate()?.expect_code(0)?;
     let types = page.1.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let names = types.filter_map(|line| match line.split_once(' ')? {
         (name, "counter") => Some(format!("{name}_total")),

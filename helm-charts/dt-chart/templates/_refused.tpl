@@ -42,7 +42,7 @@ combinations. Everything wrong is reported at once.
 {{- $wrong = append $wrong (printf "`terminationGracePeriodSeconds` is %d; accepted: more than `preStop.drainSeconds` + 5, the time an agent needs to end" (int .Values.terminationGracePeriodSeconds)) -}}
 {{- end -}}
 {{- $alerts := list -}}
-{{- range (.Files.Get "files/alerts.yaml" | fromYaml).groups }}{{ range .rules }}{{ $alerts = append $alerts .alert }}{{ end }}{{ end -}}
+{{- range (list "files/alerts.yaml" "files/collector-alerts.yaml") }}{{ range ($.Files.Get . | fromYaml).groups }}{{ range .rules }}{{ $alerts = append $alerts .alert }}{{ end }}{{ end }}{{ end -}}
 {{- range .Values.prometheusRule.disabled -}}
 {{- if not (has . $alerts) -}}
 {{- $wrong = append $wrong (printf "`prometheusRule.disabled` names %q; accepted: %s" . (join ", " $alerts)) -}}

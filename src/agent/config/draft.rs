@@ -40,6 +40,7 @@ pub(super) struct Draft {
     pub(super) card_stamps: CardStamps,
     pub(super) scheduling: Scheduling,
     pub(super) http: Option<HostPort>,
+    pub(super) metrics_peers: bool,
     pub(super) log: Log,
     pub(super) features_off: Vec<String>,
 }
@@ -113,6 +114,7 @@ impl Draft {
             card_stamps: self.card_stamps,
             scheduling: self.scheduling,
             http: self.http,
+            metrics_peers: self.metrics_peers,
             log: self.log,
             features_off: self.features_off,
         }

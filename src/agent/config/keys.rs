@@ -391,6 +391,17 @@ pub static KEYS: &[Key] = &[
         ..KEY
     },
     Key {
+        path: "metrics.peers",
+        value: "BOOL",
+        default: "false",
+        accepted: SWITCH,
+        help: "Whether /metrics shows each peer, with its fates and a histogram of its delays",
+        why: "Some 18 series for each peer and kind of probe: 9,000 an agent for 250 peers, and so millions in a large cluster. \
+              A collector shows zones and nodes instead, and the records hold every pair.",
+        kind: Kind::Bare(|d, v| put(&mut d.metrics_peers, parse::switch(v))),
+        ..KEY
+    },
+    Key {
         path: "zookeeper.servers",
         value: "HOST:PORT,...",
         default: "localhost:2181",

@@ -63,6 +63,8 @@ pub struct AgentConfig {
     pub scheduling: Scheduling,
     /// Where metrics and health are served; `None` where that is turned off. Port 0 lets the kernel choose.
     pub http: Option<HostPort>,
+    /// Whether the metrics show each peer.
+    pub metrics_peers: bool,
     /// What is logged, and in which form.
     pub log: Log,
     /// Kernel features that must not be used although the kernel has them (a hidden switch, for tests).

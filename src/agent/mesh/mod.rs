@@ -21,6 +21,7 @@ use crate::allowed::Allowed;
 use crate::between::Between;
 use crate::books::{Books, Ledger};
 use crate::config::AgentConfig;
+use crate::peer_totals::PeerTotals;
 use crate::peers::Peers;
 use crate::probers::{self, Probers};
 use crate::resolve::{Resolved, Resolver};
@@ -45,6 +46,8 @@ pub(crate) struct Mesh {
     /// The network of `dt demo`; elsewhere there is only the real one.
     pub(crate) between: Option<Box<dyn Between>>,
     pub(crate) peers: Peers,
+    /// Where the metrics are to show each peer.
+    pub(crate) peer_totals: Option<PeerTotals>,
     pub(crate) aggregate: Aggregate,
     pub(crate) books: Books,
     /// When all summaries of the window that was closed last are to be made.

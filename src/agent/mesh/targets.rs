@@ -32,6 +32,9 @@ impl Mesh {
         for mut peer in change.removed {
             self.stop(&mut peer);
         }
+        if let Some(totals) = &self.peer_totals {
+            totals.keep(|node| self.peers.get(node).is_some());
+        }
         self.pace();
         for member in change.added {
             self.start(member.key());

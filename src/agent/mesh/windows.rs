@@ -149,6 +149,9 @@ impl Mesh {
             if let Some(tap) = &self.tap {
                 let _ = tap.send(summaries.clone());
             }
+            if let Some(peers) = &self.peer_totals {
+                peers.add(&summaries, |node| self.peers.get(node).is_some());
+            }
             let publisher = &self.publisher;
             self.books
                 .hand_over(books, totals, summaries, |summaries| publisher.window(summaries));

@@ -16,7 +16,7 @@ use dt_agent::Agent;
 use dt_agent::config::{Flag, Inputs, load};
 use dt_collect::diagnosis::DiagnosisConfig;
 use dt_collect::http::{self, Site};
-use dt_collect::{Matrix, MatrixConfig, Observer, View, terminal};
+use dt_collect::{Matrix, MatrixConfig, Observer, View, metrics, terminal};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -166,7 +166,9 @@ async fn demo(args: &DemoArgs) -> Result<(), String> {
     };
     if complete.is_some() {
         let (stop, stopped) = oneshot::channel::<()>();
-        let site = Site::new(Arc::clone(&matrix)).findings(observer.subscribe());
+        let site = Site::new(Arc::clone(&matrix))
+            .findings(observer.subscribe())
+            .metrics(metrics::of_matrix(&matrix, observer.subscribe()));
         let routes = |stopping| http::router(site, stopping);
         let page = tokio::spawn(http::serve(listener, routes, async { drop(stopped.await) }));
         tokio::select! {

@@ -32,9 +32,11 @@ fn samples(key: &Key) -> [&'static str; 4] {
         "zookeeper.session_timeout" => ["2s", "7", "0.5m", "10m"],
         "kafka.topic" | "kafka.summary_topic" => ["a", "b", "c-D_1.x", "f"],
         "kafka.encoding" => ["protobuf", "json", "protobuf", "json"],
-        "kafka.buckets" | "kafka.trace_reports" | "kubernetes.node_labels" | "zookeeper.verify_members" => {
-            ["false", "true", "false", "true"]
-        }
+        "kafka.buckets"
+        | "kafka.trace_reports"
+        | "kubernetes.node_labels"
+        | "metrics.peers"
+        | "zookeeper.verify_members" => ["false", "true", "false", "true"],
         "kubernetes.zone_label" | "kubernetes.rack_label" | "kubernetes.region_label" => ["a/b", "o", "x.y-z/_", "c"],
         "kafka.options" => ["linger.ms=1", "", "linger.ms=3", "linger.ms=4"],
         "log.level" => ["warn", "debug", "off,dt_agent=trace", "error"],
@@ -57,6 +59,7 @@ fn shown(key: &Key, layer: usize, sample: &str) -> String {
         "kafka.trace_reports",
         "kubernetes.node_labels",
         "zookeeper.verify_members",
+        "metrics.peers",
     ];
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
     match key.path {

@@ -26,6 +26,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
+use dt_metrics::Metrics;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
@@ -54,6 +55,7 @@ pub struct Site {
     matrix: Arc<Matrix>,
     findings: Option<Found>,
     rollup: Option<Arc<RollupTable>>,
+    metrics: Option<Arc<Metrics>>,
     token: Option<Token>,
     origins: Vec<Origin>,
 }
@@ -66,6 +68,7 @@ impl Site {
             matrix,
             findings: None,
             rollup: None,
+            metrics: None,
             token: None,
             origins: Vec::new(),
         }
@@ -82,6 +85,13 @@ impl Site {
     #[must_use]
     pub fn rollup(mut self, table: Option<Arc<RollupTable>>) -> Self {
         self.rollup = table;
+        self
+    }
+
+    /// With `metrics` at `/metrics`.
+    #[must_use]
+    pub fn metrics(mut self, metrics: Metrics) -> Self {
+        self.metrics = Some(Arc::new(metrics));
         self
     }
 
@@ -146,6 +156,7 @@ pub fn router(site: Site, stopping: watch::Receiver<bool>) -> Router {
         matrix,
         findings,
         rollup,
+        metrics,
         token,
         origins,
     } = site;
@@ -160,6 +171,9 @@ pub fn router(site: Site, stopping: watch::Receiver<bool>) -> Router {
     let mut api = Router::new();
     for (path, answer) in paths() {
         api = api.route(path, answer);
+    }
+    if let Some(metrics) = metrics {
+        api = api.route("/metrics", get(move |headers| dt_metrics::respond(metrics, headers)));
     }
     api = api
         .route("/api/{*rest}", get(unknown))

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use dt_metrics::{Page, Source};
+use tokio::sync::watch;
 
 use crate::clock::now_ms;
 use crate::diagnosis::{Finding, Findings, Pattern};
@@ -21,22 +22,15 @@ const PATTERNS: [(Pattern, &str); 5] = [
     (Pattern::Unknown, "unknown"),
 ];
 
-/// What tells the findings of now.
-pub(super) struct Found(pub(super) Box<dyn Fn() -> Arc<Findings> + Send + Sync>);
-
-impl fmt::Debug for Found {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Found")
-    }
-}
+/// What the last look found.
+#[derive(Debug)]
+pub(super) struct Found(pub(super) watch::Receiver<Arc<Findings>>);
 
 impl Source for Found {
     fn encode(&self, page: &mut Page<'_>) -> fmt::Result {
-        let found = (self.0)();
-        if found.now_ms == 0 {
-            // Nobody has looked yet.
-            return Ok(());
-        }
+        let found = self.0.borrow().clone();
+        // Before the first look nothing is said.
+        let looked = (found.now_ms > 0).then_some(());
         // Findings of different subjects may have the same labels, where those are cut.
         let mut confidences: BTreeMap<[(&str, String); 7], f64> = BTreeMap::new();
         for finding in &found.findings {
@@ -55,18 +49,25 @@ impl Source for Found {
             "What is the matter, and how well it fits what is seen, 0 to 1",
             series.iter().map(|(labels, confidence)| (&labels[..], *confidence)),
         )?;
-        page.gauge("findings", "How many causes were found", found.findings.len() as f64)?;
+        page.gauges(
+            "findings",
+            "How many causes were found",
+            looked.map(|()| (&[][..], found.findings.len() as f64)),
+        )?;
         let patterns =
             PATTERNS.map(|(pattern, word)| ([("pattern", word)], f64::from(u8::from(pattern == found.pattern))));
         page.gauges(
             "pattern",
             "1 for what the heat map looks like as a whole",
-            patterns.iter().map(|(labels, value)| (&labels[..], *value)),
+            patterns
+                .iter()
+                .filter(|_| looked.is_some())
+                .map(|(labels, value)| (&labels[..], *value)),
         )?;
-        page.gauge(
+        page.gauges(
             "diagnosis_age_seconds",
             "How long ago it was looked at",
-            now_ms().saturating_sub(found.now_ms) as f64 / 1e3,
+            looked.map(|()| (&[][..], now_ms().saturating_sub(found.now_ms) as f64 / 1e3)),
         )
     }
 }
@@ -100,9 +101,10 @@ mod tests {
     use crate::diagnosis::{FindingKind, Subject};
 
     fn page(findings: Findings) -> String {
-        let findings = Arc::new(findings);
-        let found = Found(Box::new(move || Arc::clone(&findings)));
-        let page = Metrics::new(vec![Box::new(found)]).render(Format::OpenMetrics).unwrap();
+        let (_, found) = watch::channel(Arc::new(findings));
+        let page = Metrics::new(vec![Box::new(Found(found))])
+            .render(Format::OpenMetrics)
+            .unwrap();
         String::from_utf8(page).unwrap()
     }
 
@@ -183,6 +185,7 @@ mod tests {
 
     #[test]
     fn before_the_first_look_nothing_is_said() {
-        assert_eq!(page(Findings::default()), "# EOF\n");
+        let page = page(Findings::default());
+        assert!(page.lines().all(|line| line.starts_with('#')), "{page}");
     }
 }

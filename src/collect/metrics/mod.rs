@@ -13,9 +13,8 @@ mod states;
 use std::fmt;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::routing::get;
-use dt_metrics::{Metrics, Page, Source, respond};
+use dt_metrics::{Metrics, Page, Source};
+use tokio::sync::watch;
 
 use crate::diagnosis::Findings;
 use crate::matrix::Matrix;
@@ -27,8 +26,9 @@ use reading::Reading;
 use rollup::Shared;
 use states::States;
 
-/// What `dt collect` shows. `findings` tells what is the matter now.
-pub fn of_collector(collector: &Collector, findings: impl Fn() -> Arc<Findings> + Send + Sync + 'static) -> Metrics {
+/// What `dt collect` shows, with what an [`Observer`](crate::Observer) finds.
+#[must_use]
+pub fn of_collector(collector: &Collector, findings: watch::Receiver<Arc<Findings>>) -> Metrics {
     let mut sources = of_network(collector.matrix(), findings);
     sources.push(Box::new(Reading {
         stats: Arc::clone(collector.stats()),
@@ -46,25 +46,17 @@ pub fn of_collector(collector: &Collector, findings: impl Fn() -> Arc<Findings> 
 }
 
 /// What is shown of a matrix that isn't fed from Kafka.
-pub fn of_matrix(matrix: &Arc<Matrix>, findings: impl Fn() -> Arc<Findings> + Send + Sync + 'static) -> Metrics {
+#[must_use]
+pub fn of_matrix(matrix: &Arc<Matrix>, findings: watch::Receiver<Arc<Findings>>) -> Metrics {
     Metrics::new(of_network(matrix, findings))
 }
 
-/// `/metrics`, for whoever serves it beside others.
-pub fn router(metrics: Metrics) -> Router {
-    let metrics = Arc::new(metrics);
-    Router::new().route("/metrics", get(move |headers| respond(metrics, headers)))
-}
-
-fn of_network(
-    matrix: &Arc<Matrix>,
-    findings: impl Fn() -> Arc<Findings> + Send + Sync + 'static,
-) -> Vec<Box<dyn Source>> {
+fn of_network(matrix: &Arc<Matrix>, findings: watch::Receiver<Arc<Findings>>) -> Vec<Box<dyn Source>> {
     vec![
         Box::new(Build),
         Box::new(Network(Arc::clone(matrix))),
         Box::new(States(Arc::clone(matrix))),
-        Box::new(Found(Box::new(findings))),
+        Box::new(Found(findings)),
     ]
 }
 

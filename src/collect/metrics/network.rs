@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use dt_metrics::{Page, Source};
-use dt_probe::{Counts, Fate, ProbeKind};
+use dt_probe::{Fate, ProbeKind};
 use dt_record::Endpoint;
 
 use super::{Labels, labels};
@@ -112,20 +112,10 @@ fn fates(page: &mut Page<'_>, name: &str, help: &str, rows: &[Row<'_>]) -> fmt::
         .map(|(labels, fate, tally)| {
             let mut labels = labels.clone();
             labels.push(("fate", fate.as_str()));
-            (labels, count(&tally.counts, fate))
+            (labels, tally.counts.of(fate))
         })
         .collect();
     page.counters(name, help, series.iter().map(|(labels, count)| (&labels[..], *count)))
-}
-
-fn count(counts: &Counts, fate: Fate) -> u64 {
-    match fate {
-        Fate::Received => counts.received,
-        Fate::Lost => counts.lost,
-        Fate::Refused => counts.refused,
-        Fate::Unreachable => counts.unreachable,
-        Fate::SendError => counts.send_error,
-    }
 }
 
 fn skipped(page: &mut Page<'_>, name: &str, rows: &[Row<'_>]) -> fmt::Result {

@@ -29,7 +29,7 @@ impl Source for Reading {
             ("too_old", &stats.too_old),
             ("too_far_ahead", &stats.too_far_ahead),
             ("full", &stats.full),
-            ("tombstone", &stats.tombstones),
+            ("tombstones", &stats.tombstones),
             ("foreign", &stats.foreign),
             ("malformed", &stats.malformed),
         ]
@@ -41,13 +41,12 @@ impl Source for Reading {
         )?;
         page.counter("collect_bytes", "Bytes of their values", get(&stats.bytes))?;
         let newest_ms = get(&stats.newest_end_ms);
-        if newest_ms > 0 {
-            page.gauge(
-                "collect_behind_seconds",
-                "How long ago the newest window ended of which there is a record",
-                now_ms().saturating_sub(newest_ms) as f64 / 1e3,
-            )?;
-        }
+        let behind = (newest_ms > 0).then(|| now_ms().saturating_sub(newest_ms) as f64 / 1e3);
+        page.gauges(
+            "collect_behind_seconds",
+            "How long ago the newest window ended of which there is a record",
+            behind.map(|seconds| (&[][..], seconds)),
+        )?;
         let (ours, current) = (self.progress.partitions(), self.progress.current_partitions());
         page.gauge(
             "collect_partitions",

@@ -18,12 +18,14 @@ use dt_metrics::Format;
 use dt_probe::ProbeKind;
 use dt_record::{Options, Origin, SummaryRecord};
 use mesh::{NODES, pair, summary};
+use tokio::sync::watch;
 
 const S: u64 = 1000;
 const T: u64 = 1_800_000_000_000;
 
 fn page(matrix: &Arc<Matrix>, format: Format) -> String {
-    let page = metrics::of_matrix(matrix, Arc::<Findings>::default).render(format);
+    let (_, findings) = watch::channel(Arc::<Findings>::default());
+    let page = metrics::of_matrix(matrix, findings).render(format);
     String::from_utf8(page.unwrap()).unwrap()
 }
 
@@ -128,6 +130,10 @@ fn zones_and_nodes_have_what_their_records_add_up_to() {
             ("dt_collect_uncounted_records_total", 0.0),
         ],
     );
+    // As docs/monitoring.md says.
+    let count = |labels: &str| values.keys().filter(|name| name.contains(labels)).count();
+    assert_eq!(count(r#"src_zone="zone-a",dst_zone="zone-b",probe="tcp""#), 53);
+    assert_eq!(count(r#"_node="node-1""#), 103);
     // Each of the three ways of adding up holds each probe once.
     for family in ["dt_zone", "dt_source", "dt_destination"] {
         assert_eq!(

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use distributed_trace_tests::agent::get;
 use distributed_trace_tests::process::{Process, wait_for};
 use dt_collect::diagnosis::Findings;
+use dt_collect::http::{self, Site};
 use dt_collect::{Level, Matrix, MatrixConfig, View, metrics};
 use dt_metrics::{COARSE, FINE, Layout};
 use dt_probe::ProbeKind;
@@ -20,6 +21,7 @@ use mesh::{NODES, pair, summary};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
+use tokio::sync::watch;
 
 const QUANTILES: [f64; 4] = [0.5, 0.9, 0.99, 0.999];
 
@@ -57,7 +59,7 @@ impl Prometheus {
         let folder = tempfile::tempdir().unwrap();
         let configuration = folder.path().join("prometheus.yml");
         let scrape = format!(
-            "scrape_configs: [{{job_name: dt-collector, scrape_interval: 1s, scrape_timeout: 1s, \
+            "scrape_configs: [{{job_name: dt-collect, scrape_interval: 1s, scrape_timeout: 1s, \
             static_configs: [{{targets: ['{scraped}']}}]}}]"
         );
         std::fs::write(&configuration, scrape).unwrap();
@@ -124,14 +126,17 @@ fn quantiles_by_promql_are_those_of_the_matrix() {
         .unwrap();
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
     let scraped = listener.local_addr().unwrap();
-    let routes = metrics::router(metrics::of_matrix(&matrix, Arc::<Findings>::default));
+    let (_, findings) = watch::channel(Arc::<Findings>::default());
+    let site = Site::new(Arc::clone(&matrix)).metrics(metrics::of_matrix(&matrix, findings));
+    let (_stop, stopping) = watch::channel(false);
+    let routes = http::router(site, stopping);
     runtime.spawn(async move { axum::serve(listener, routes).await });
 
     let native = Prometheus::start(scraped, &["--enable-feature=native-histograms"]);
     let classic = Prometheus::start(scraped, &[]);
     for prometheus in [&native, &classic] {
         assert_eq!(
-            prometheus.wait_for(r#"min_over_time(up{job="dt-collector"}[1m]) == 1"#),
+            prometheus.wait_for(r#"min_over_time(up{job="dt-collect"}[1m]) == 1"#),
             1.0
         );
     }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use dt_collect::{Matrix, MatrixConfig};
+use dt_collect::{Matrix, MatrixConfig, TallyBounds};
 use dt_probe::{Clock, Method, ProbeKind};
 use dt_record::{Counts, Endpoint, Pair, Recorder, Summary};
 
@@ -27,6 +27,10 @@ pub const PATIENT: MatrixConfig = MatrixConfig {
     stale_windows: 30,
     forget: Duration::from_secs(75 * 60),
     max_series: 500_000,
+    tally: TallyBounds {
+        zone_pairs: 2_500,
+        nodes: 2_000,
+    },
 };
 
 pub fn now_ms() -> u64 {
