@@ -36,7 +36,7 @@ impl Ends {
 }
 
 /// As the kernel tells: the ignored signals of this process, a bit each, the lowest being SIGHUP's.
-fn is_hangup_ignored() -> bool {
+pub(crate) fn is_hangup_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())

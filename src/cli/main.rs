@@ -16,6 +16,7 @@ mod out;
 mod ping;
 mod plan;
 mod records;
+mod server;
 mod systemd;
 mod top;
 
@@ -74,7 +75,7 @@ impl Command {
     fn goes_on(&self) -> bool {
         matches!(
             self,
-            Command::Agent(_) | Command::Demo(_) | Command::Collect(_) | Command::Records(_)
+            Command::Agent(_) | Command::Demo(_) | Command::Collect(_) | Command::Top(_) | Command::Records(_)
         )
     }
 }

@@ -11,6 +11,7 @@ use dt_agent::config::duration;
 use dt_collect::diagnosis::Findings;
 
 use crate::args::{Reading, Settings};
+use crate::server::Address;
 use crate::{logging, out};
 
 /// The options of `dt diagnose`.
@@ -29,7 +30,7 @@ pub(crate) struct Diagnose {
         env = "DT_DIAGNOSE_URL",
         hide_env_values = true
     )]
-    url: Option<collector::Address>,
+    url: Option<Address>,
     /// The token that the collector asks for
     #[arg(long, value_name = "TOKEN", env = "DT_COLLECT_TOKEN", hide_env_values = true)]
     token: Option<dt_collect::http::Token>,

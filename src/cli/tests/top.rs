@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use common::dt;
 use distributed_trace_tests::kafka::Kafka;
-use distributed_trace_tests::process::wait_for;
+use distributed_trace_tests::process::{Process, wait_for};
 use distributed_trace_tests::pty::Terminal;
 use dt_probe::ProbeKind;
 use nix::sys::signal::{Signal, kill};
@@ -265,6 +265,9 @@ fn after_a_stop_that_nobody_can_refuse_it_takes_the_terminal_back() {
             .then_some(()))
     })
     .unwrap();
+    // Here is no shell that could go on with it, so the kernel refuses to stop it.
+    terminal.keys("\x1a?").unwrap();
+    wait(&mut terminal, &["Ctrl-L"]);
     terminal.keys("q").unwrap();
     assert_eq!(terminal.end().unwrap().code(), Some(0));
 }
@@ -331,7 +334,10 @@ fn without_a_terminal_or_with_once_it_prints_one_summary() {
             .unwrap_or_else(|| panic!("{ran:?}"))
     };
     assert!(of("a1 -> b2").contains("100.0 %"), "{ran:?}");
-    assert!(of("a -> b").contains("icmp") && ran.out.contains("b -> a"), "{ran:?}");
+    assert!(
+        ran.out.contains("b2") && of("a -> b").contains("icmp") && ran.out.contains("b -> a"),
+        "{ran:?}"
+    );
 
     let mut once = command(kafka.bootstrap(), "once", &["--once"]);
     let mut terminal = Terminal::start(&once, SMALL).unwrap();
@@ -370,16 +376,118 @@ fn without_a_broker_the_summary_gives_up_and_names_it() {
     assert_eq!(waiting.wait().unwrap().code(), Some(0));
 }
 
+/// A process that serves on a free port of the loopback, and where: what follows `before` in what it says.
+fn serving(arguments: &[&str], before: &str) -> (Process, String) {
+    let mut process = Process::spawn(arguments[0], dt().args(arguments)).unwrap();
+    let address = process.wait_for("the address", |process| {
+        let said = process.stdout()? + &process.stderr()?;
+        let after = said.split_once(before).map(|(_, after)| after);
+        let word = after.and_then(|after| after.split_once([' ', '\n']));
+        Ok(word.map(|(word, _)| word.to_owned()))
+    });
+    (process, format!("http://{}", address.unwrap()))
+}
+
+#[test]
+fn a_running_demo_is_shown_with_its_fault() {
+    let demo = [
+        "demo",
+        "--http",
+        "127.0.0.1:0",
+        "--fault",
+        "dead-node",
+        "--fault-after",
+        "5s",
+    ];
+    let (demo, url) = serving(&demo, "http://");
+    let shown = |arguments: &[&str]| {
+        let mut command = dt();
+        command
+            .args(["top", "--url", &url])
+            .args(arguments)
+            .env("TERM", "xterm");
+        command
+    };
+    let mut terminal = Terminal::start(&shown(&["--probe", "tcp", "--view", "recent"]), SMALL).unwrap();
+    wait(
+        &mut terminal,
+        &[&url, "node-1", "node-6", "nodes, tcp p99 delay, recent", "30 pairs"],
+    );
+    // Every pair and kind; the pair by the API's own path.
+    terminal.keys("l\r").unwrap();
+    wait(
+        &mut terminal,
+        &[
+            "node-1 (zone-",
+            "node-2 (zone-",
+            "icmp  echo",
+            "tcp   syn",
+            "grpc  ping_node",
+        ],
+    );
+    terminal.keys("\x1b").unwrap();
+    // What is found is named, and opens.
+    let holds = |screen: &str| screen.contains("findings") && screen.contains("node-5") && screen.contains("% ");
+    terminal.keys("\t\t").unwrap();
+    terminal
+        .wait("the finding", |screen| holds(screen) && screen.contains("> "))
+        .unwrap();
+    terminal.keys("\r").unwrap();
+    wait(&mut terminal, &["kind        node down", "nodes       node-5"]);
+    terminal.keys("\x1bL").unwrap();
+    wait(&mut terminal, &["racks, tcp"]);
+
+    let once = common::ran(shown(&[]).output().unwrap());
+    assert_eq!((once.code, once.err.as_str()), (Some(0), ""), "{once:?}");
+    assert!(
+        once.out.starts_with("! ") && once.out.contains("node-5") && once.out.contains("zone-a -> zone-b"),
+        "{once:?}"
+    );
+
+    // Its end is told; what was known last stays.
+    demo.terminate().unwrap();
+    wait(&mut terminal, &["! http://127.0.0.1:", "as of "]);
+    terminal.keys("q").unwrap();
+    assert_eq!(terminal.end().unwrap().code(), Some(0));
+    terminal.restored().unwrap();
+    let once = common::ran(shown(&[]).output().unwrap());
+    assert_eq!((once.code, once.out.as_str()), (Some(1), ""), "{once:?}");
+    assert!(once.err.contains(&url), "{once:?}");
+}
+
+#[test]
+fn a_server_that_asks_for_a_token_is_shown_it() {
+    let collect = [
+        "collect",
+        "--http",
+        "127.0.0.1:0",
+        "--bootstrap",
+        "127.0.0.1:1",
+        "--token",
+        "s3cret",
+    ];
+    let (_collect, url) = serving(&collect, "address=");
+    let mut command = dt();
+    command.args(["top", "--url", &url]).env("TERM", "xterm");
+    let mut terminal = Terminal::start(&command, SMALL).unwrap();
+    wait(&mut terminal, &["! http://", "401"]);
+    command.env("DT_COLLECT_TOKEN", "s3cret");
+    let mut terminal = Terminal::start(&command, SMALL).unwrap();
+    wait(&mut terminal, &["no record yet"]);
+    assert!(!terminal.text().contains("401"));
+}
+
 #[test]
 fn what_is_wrong_with_its_options_is_said() {
     for (option, value, accepted) in [
-        ("--url", "localhost:8080", "http://HOST:PORT"),
+        ("--url", "localhost:8080", "http://HOST[:PORT]"),
         ("--view", "2m", "recent, 1m, 10m, 1h"),
         ("--level", "row", "node, rack, zone, region"),
         ("--metric", "p95", "p50, p99, p99.9, loss, host"),
         ("--probe", "udp", "icmp"),
         ("--since", "2d", "a number with a unit"),
         ("--since", "25h", "up to 24h"),
+        ("--window", "1ms", "1s to 10m"),
         ("--color", "red", "auto, dark, light, never"),
         ("--token", "a b", "no spaces"),
         ("--bootstrap", "a:x", "--bootstrap"),

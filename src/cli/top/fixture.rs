@@ -7,7 +7,10 @@ use dt_collect::{Level, State, View};
 use dt_probe::ProbeKind;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::model::{Cell, Finding, Findings, Metric, Picture, Table, Want};
+use super::model::pair::{Fates, Flow};
+use super::model::{
+    Cell, Direction, Finding, Findings, Kind, Metric, PairView, Pane, Percentiles, Picture, Place, Table, Want,
+};
 use super::state::Top;
 
 /// 2023-11-14 22:13:20 UTC.
@@ -151,5 +154,79 @@ fn named(name: &str) -> KeyCode {
         "End" => KeyCode::End,
         "Backspace" => KeyCode::Backspace,
         other => panic!("no key {other:?}"),
+    }
+}
+
+/// A pair that is probed in one direction only: by ICMP with loss for two minutes, by TCP without.
+pub(super) fn pair(source: &str, destination: &str) -> PairView {
+    let place = |node: &str| Place {
+        node: node.to_owned(),
+        zone: "z0".to_owned(),
+        rack: "r00".to_owned(),
+        region: String::new(),
+    };
+    let percentiles = |p99: u64, max: u64| Percentiles {
+        p50_ns: Some(100_000),
+        p99_ns: Some(p99),
+        p999_ns: Some(max),
+        max_ns: Some(max),
+    };
+    let pane = |start: u64, p99_ns: Option<u64>| Pane {
+        start_ms: NOW - 60_000 + start * 10_000,
+        end_ms: NOW - 50_000 + start * 10_000,
+        received: 10,
+        p99_ns,
+        ..Pane::default()
+    };
+    let icmp = Kind {
+        probe: "icmp".to_owned(),
+        method: "echo".to_owned(),
+        state: State::Fresh,
+        counts: Fates {
+            sent: 60,
+            received: 50,
+            lost: 10,
+            ..Fates::default()
+        },
+        rtt: percentiles(80_000_000, 90_000_000),
+        host_delay: percentiles(9_000, 9_000),
+        flows: Vec::new(),
+        failing_since_ms: Some(NOW - 120_000),
+        panes: vec![
+            pane(0, Some(200_000)),
+            pane(1, None),
+            pane(2, Some(40_000_000)),
+            pane(5, Some(80_000_000)),
+        ],
+    };
+    let tcp = Kind {
+        probe: "tcp".to_owned(),
+        method: "syn".to_owned(),
+        counts: Fates {
+            sent: 60,
+            received: 60,
+            ..Fates::default()
+        },
+        rtt: percentiles(200_000, 200_000),
+        flows: vec![Flow { port: 41_000, lost: 3 }],
+        failing_since_ms: None,
+        panes: vec![pane(0, Some(200_000))],
+        ..icmp.clone()
+    };
+    PairView {
+        now_ms: NOW,
+        view: View::Minute,
+        directions: [
+            Direction {
+                source: place(source),
+                destination: place(destination),
+                kinds: vec![icmp, tcp],
+            },
+            Direction {
+                source: place(destination),
+                destination: place(source),
+                kinds: Vec::new(),
+            },
+        ],
     }
 }

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use dt_collect::clock::now_ms;
 use nix::sys::signal::{SigSet, Signal};
 use ratatui::crossterm::event::{self, KeyEvent, KeyEventKind};
 
@@ -62,7 +63,7 @@ pub(super) fn run(
     loop {
         let wait = frames.wait();
         if wait.is_zero() {
-            let now_ms = dt_kernel::clock::wall().millis();
+            let now_ms = now_ms();
             let drawn = screen.draw(|frame| draw::draw(frame, &mut top, theme, now_ms));
             drawn.map_err(|error| failed("drawing", error))?;
             frames.drawn();
@@ -108,7 +109,7 @@ pub(super) fn run(
                 }
             }
             Event::Log(line) => {
-                top.log(&line, dt_kernel::clock::wall().millis());
+                top.log(&line, now_ms());
                 frames.due(NEWS);
             }
             Event::Ended(what) => return Err(format!("{what} ended unexpectedly")),

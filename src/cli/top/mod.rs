@@ -23,15 +23,17 @@ use std::time::Duration;
 
 use clap::Args;
 use dt_agent::config::{Loaded, duration};
-use dt_collect::{Level, View};
+use dt_collect::http::Token;
+use dt_collect::{Level, MatrixConfig, View};
 use dt_probe::ProbeKind;
 use dt_sink::kafka::reader::{ReaderConfig, Start};
 
 use self::environment::{Colour, Environment};
 use self::model::{Metric, Want};
-use self::source::{Address, Kafka, Server, Source};
+use self::source::{Kafka, Server, Source};
 use self::state::Top;
 use crate::args::{Reading, Settings};
+use crate::server::Address;
 use crate::{logging, out};
 
 /// Views reach back an hour; the records of a minute are published within the next half.
@@ -51,14 +53,17 @@ pub(crate) struct TopArgs {
     #[arg(long, value_name = "http://HOST:PORT", env = "DT_TOP_URL", hide_env_values = true)]
     url: Option<Address>,
     /// The token that the server of --url asks for
-    #[arg(long, value_name = "TOKEN", env = "DT_TOP_TOKEN", hide_env_values = true, value_parser = token)]
-    token: Option<String>,
+    #[arg(long, value_name = "TOKEN", env = "DT_COLLECT_TOKEN", hide_env_values = true)]
+    token: Option<Token>,
     /// Print one plain summary and end, on a terminal too
     #[arg(long, env = "DT_TOP_ONCE", hide_env_values = true)]
     once: bool,
     /// How far back to begin reading Kafka, up to 24h [default: 1h, with --once 2m]
     #[arg(long, value_name = "DURATION", env = "DT_TOP_SINCE", hide_env_values = true, value_parser = since)]
     since: Option<Duration>,
+    /// The window of the agents: the finest that is kept apart of what Kafka has; 1s to 10m
+    #[arg(long, value_name = "DURATION", default_value = "10s", env = "DT_COLLECT_WINDOW", hide_env_values = true, value_parser = window)]
+    window: Duration,
     /// What to show first: node, rack, zone or region
     #[arg(
         long,
@@ -111,13 +116,10 @@ fn since(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// What can stand in a header as one word.
-fn token(text: &str) -> Result<String, String> {
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        Ok(text.to_owned())
-    } else {
-        Err("accepted: one or more visible ASCII characters, no spaces".to_owned())
-    }
+fn window(text: &str) -> Result<Duration, String> {
+    let window = duration::parse(text)?;
+    let fits = (Duration::from_secs(1)..=Duration::from_secs(600)).contains(&window);
+    fits.then_some(window).ok_or_else(|| "accepted: 1s to 10m".to_owned())
 }
 
 /// Runs `dt top`.
@@ -146,6 +148,11 @@ pub(crate) fn run(args: &TopArgs) -> ExitCode {
     if is_once {
         return once::run(source, signals, (events, received));
     }
+    if let Source::Kafka(kafka) = &source
+        && let Err(error) = kafka.diagnose()
+    {
+        return out::failure(&format!("starting a thread: {error}"));
+    }
     let want = Want {
         view: args.view,
         level: args.level,
@@ -171,12 +178,16 @@ fn source(args: &TopArgs, loaded: &Loaded, is_once: bool) -> Result<Source, Stri
     }
     let kafka = loaded.config.kafka.clone();
     let since = args.since.unwrap_or(if is_once { FOR_A_MINUTE } else { HOUR });
-    Kafka::start(ReaderConfig {
+    let reading = ReaderConfig {
         bootstrap: kafka.bootstrap,
         topic: kafka.summary_topic,
         start: Start::Ago(since),
         client_id: "dt-top".to_owned(),
         options: kafka.options,
-    })
-    .map(Source::Kafka)
+    };
+    let matrix = MatrixConfig {
+        window: args.window,
+        ..MatrixConfig::default()
+    };
+    Kafka::start(reading, matrix).map(Source::Kafka)
 }

@@ -5,15 +5,18 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use dt_collect::clock::now_ms;
+use dt_collect::plain::plain;
 use dt_collect::terminal::{self, Line};
 use dt_collect::{Level, View};
 use dt_probe::ProbeKind;
 use nix::sys::signal::SigSet;
 
 use super::live::Event;
-use super::model::{Status, Table};
+use super::model::{Finding, Findings, Status, Table};
 use super::signals;
 use super::source::{Kafka, Server, Source};
+use super::times;
 use crate::out;
 
 /// The worst pairs that are listed.
@@ -71,8 +74,9 @@ fn of_kafka(kafka: &Kafka) -> Result<String, String> {
             ));
         }
     }
-    let now_ms = dt_kernel::clock::wall().millis();
-    Ok(terminal::summary_table(kafka.matrix(), now_ms, WORST, width()))
+    let now_ms = now_ms();
+    let table = terminal::summary_table(kafka.matrix(), now_ms, WORST, width());
+    Ok(format!("{}{table}", faults(Ok(&kafka.faults(now_ms)), now_ms)))
 }
 
 fn of_server(server: &Server) -> Result<String, String> {
@@ -81,7 +85,24 @@ fn of_server(server: &Server) -> Result<String, String> {
         zones.extend(lines(&server.table(Level::Zone, View::Minute, *probe)?));
         pairs.extend(lines(&server.table(Level::Node, View::Minute, *probe)?));
     }
-    Ok(terminal::summary(zones, pairs, WORST, width()))
+    let (found, now_ms) = (server.findings(), now_ms());
+    let table = terminal::summary(zones, pairs, WORST, width());
+    Ok(format!("{}{table}", faults(found.as_ref(), now_ms)))
+}
+
+/// What is at fault, a line each.
+fn faults(found: Result<&Findings, &String>, now_ms: u64) -> String {
+    let findings = match found {
+        Ok(findings) if findings.findings.is_empty() => return "no fault found\n\n".to_owned(),
+        Ok(findings) => &findings.findings,
+        Err(why) => return format!("! {}\n\n", plain(why)),
+    };
+    let line = |finding: &Finding| {
+        let since = finding.since_ms.map(|since| times::span(now_ms.saturating_sub(since)));
+        let since = since.map(|since| format!(" (since {since})")).unwrap_or_default();
+        format!("! {}{since}\n", plain(&finding.summary))
+    };
+    findings.iter().take(WORST).map(line).collect::<String>() + "\n"
 }
 
 fn lines(table: &Table) -> impl Iterator<Item = Line> {

@@ -36,7 +36,12 @@ impl Screen {
         })
     }
 
+    /// # Errors
+    /// Where it can't be written to, or a panic on another thread gave it back.
     pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        if !IS_OURS.load(SeqCst) {
+            return Err(io::Error::other("a part of it panicked"));
+        }
         self.terminal.draw(draw).map(drop)
     }
 
@@ -74,5 +79,44 @@ fn give_back() {
     if IS_OURS.swap(false, SeqCst) {
         let _ = execute!(stdout(), Show, LeaveAlternateScreen);
         let _ = disable_raw_mode();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::thread;
+
+    use distributed_trace_tests::process::wait_for;
+    use distributed_trace_tests::pty::Terminal;
+
+    use super::*;
+
+    #[test]
+    #[ignore = "run by the test below, on a terminal of its own"]
+    fn panics() {
+        let mut screen = Screen::take().unwrap();
+        screen.draw(|frame| frame.render_widget("drawn", frame.area())).unwrap();
+        thread::spawn(|| panic!("on purpose")).join().unwrap_err();
+        assert_eq!(screen.draw(|_| {}).unwrap_err().to_string(), "a part of it panicked");
+        std::process::exit(7);
+    }
+
+    #[test]
+    fn a_panic_on_any_thread_gives_the_terminal_back_and_is_read_there() {
+        let mut program = Command::new(std::env::current_exe().unwrap());
+        program
+            .args(["--ignored", "--exact", "--nocapture", "top::screen::tests::panics"])
+            .env("TERM", "xterm");
+        let mut terminal = Terminal::start(&program, (80, 24)).unwrap();
+        assert_eq!(terminal.end().unwrap().code(), Some(7), "{}", terminal.text());
+        wait_for("the panic's words", || {
+            Ok(terminal.text().contains("on purpose").then_some(()))
+        })
+        .unwrap();
+        terminal.restored().unwrap();
+        // It was taken, before.
+        let raw = String::from_utf8_lossy(&terminal.raw()).into_owned();
+        assert!(raw.contains("\x1b[?1049h") && raw.contains("drawn"), "{raw}");
     }
 }

@@ -9,19 +9,23 @@ use nix::unistd::Pid;
 
 use super::live::Event;
 use crate::ending;
+use crate::ends::is_hangup_ignored;
 
 /// Blocks them in this thread and all that it starts from now on.
 pub(super) fn block() -> io::Result<SigSet> {
-    let signals: SigSet = [
+    let mut signals: SigSet = [
         Signal::SIGTERM,
         Signal::SIGINT,
-        Signal::SIGHUP,
         Signal::SIGTSTP,
         // After a stop that nobody can refuse the terminal is not as it was.
         Signal::SIGCONT,
     ]
     .into_iter()
     .collect();
+    // What is ignored would be seen all the same, once it is blocked.
+    if !is_hangup_ignored() {
+        signals.add(Signal::SIGHUP);
+    }
     signals.thread_block()?;
     Ok(signals)
 }

@@ -222,7 +222,7 @@ fn below(buffer: &mut Buffer, area: Rect, top: &Top, table: &Table, theme: &Them
     buffer.set_line(area.x, area.y + 1, &Line::from(scale), area.width);
 }
 
-/// A cell in words and numbers, short enough for half of 80 columns where all is well.
+/// A cell in words and numbers. The end may be cut, so what matters comes first.
 fn sentence(table: &Table, (source, destination): (u32, u32)) -> impl Iterator<Item = String> {
     let mut parts = Vec::new();
     match table.cell(source, destination) {
@@ -233,18 +233,18 @@ fn sentence(table: &Table, (source, destination): (u32, u32)) -> impl Iterator<I
             if status != Status::Live {
                 parts.push(status.words().to_owned());
             }
+            if cell.series > 1 {
+                parts.push(format!("{} pairs", cell.series));
+                if cell.stale > 0 && status != Status::Stale {
+                    parts.push(format!("{} stale", cell.stale));
+                }
+            }
             if cell.sent > 0 {
                 let delays = [("p50", cell.p50), ("p99", cell.p99), ("p99.9", cell.p999)];
                 parts.extend(delays.map(|(name, ns)| format!("{name} {}", metric::delay(ns))));
                 parts.push(format!("loss {}", metric::share(cell.loss())));
                 parts.push(format!("host {}", metric::delay(cell.host_p99)));
                 parts.push(format!("{}/{}", cell.received, cell.sent));
-            }
-            if cell.series > 1 {
-                parts.push(format!("{} pairs", cell.series));
-                if cell.stale > 0 && status != Status::Stale {
-                    parts.push(format!("{} of them stale", cell.stale));
-                }
             }
         }
     }

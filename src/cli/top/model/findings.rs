@@ -1,5 +1,7 @@
 //! What is at fault, as diagnosis says it. Read loosely, so that kinds that a newer server knows are shown too.
 
+use dt_collect::diagnosis;
+use dt_collect::diagnosis::Pattern;
 use serde::Deserialize;
 
 /// All that is the matter, the gravest first.
@@ -59,5 +61,87 @@ impl Finding {
             .chain(names)
             .chain(ends)
             .any(|part| part.to_lowercase().contains(text))
+    }
+}
+
+impl From<&diagnosis::Findings> for Findings {
+    fn from(findings: &diagnosis::Findings) -> Findings {
+        let pattern = match findings.pattern {
+            Pattern::Normal => "normal",
+            Pattern::PodsetDown => "podset_down",
+            Pattern::PodsetFailure => "podset_failure",
+            Pattern::SpineFailure => "spine_failure",
+            Pattern::Unknown => "unknown",
+        };
+        Findings {
+            now_ms: findings.now_ms,
+            pattern: pattern.to_owned(),
+            findings: findings.findings.iter().map(Finding::from).collect(),
+        }
+    }
+}
+
+impl From<&diagnosis::Finding> for Finding {
+    fn from(finding: &diagnosis::Finding) -> Finding {
+        let subject = &finding.subject;
+        Finding {
+            kind: finding.kind.as_str().to_owned(),
+            summary: finding.summary.clone(),
+            evidence: finding.evidence.clone(),
+            confidence: finding.confidence,
+            since_ms: Some(finding.since_ms),
+            pairs: finding.pairs,
+            subject: Subject {
+                nodes: subject.nodes.clone(),
+                racks: subject.racks.clone(),
+                zones: subject.zones.clone(),
+                source: subject.source.clone(),
+                destination: subject.destination.clone(),
+                port: subject.port,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dt_collect::diagnosis::{FindingKind, Subject};
+
+    use super::*;
+
+    #[test]
+    fn what_is_made_here_is_what_a_server_says() {
+        for pattern in [
+            Pattern::Normal,
+            Pattern::PodsetDown,
+            Pattern::PodsetFailure,
+            Pattern::SpineFailure,
+            Pattern::Unknown,
+        ] {
+            let finding = diagnosis::Finding {
+                kind: FindingKind::FlowBlackHole,
+                subject: Subject {
+                    nodes: vec!["a".into(), "b".into()],
+                    racks: vec!["z/r".into()],
+                    zones: vec!["z".into()],
+                    source: Some("a".into()),
+                    destination: Some("b".into()),
+                    port: Some(41_000),
+                },
+                summary: "one flow is dead".into(),
+                evidence: vec!["seen".into()],
+                confidence: 0.9,
+                since_ms: 5,
+                pattern: Some(pattern),
+                pairs: 2,
+            };
+            let made = diagnosis::Findings {
+                now_ms: 7,
+                pattern,
+                findings: vec![finding],
+            };
+            let said: Findings = serde_json::from_str(&serde_json::to_string(&made).unwrap()).unwrap();
+            assert_eq!(Findings::from(&made), said);
+        }
     }
 }

@@ -3,7 +3,7 @@
 mod cell;
 mod findings;
 pub(super) mod metric;
-mod pair;
+pub(super) mod pair;
 mod table;
 
 use std::sync::Arc;
@@ -15,6 +15,8 @@ use smol_str::SmolStr;
 pub(super) use cell::{Cell, Status};
 pub(super) use findings::{Finding, Findings};
 pub(super) use metric::Metric;
+#[cfg(test)]
+pub(super) use pair::Percentiles;
 pub(super) use pair::{Direction, Kind, PairView, Pane, Place};
 pub(super) use table::Table;
 

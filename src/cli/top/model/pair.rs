@@ -40,10 +40,6 @@ pub(crate) struct Kind {
     pub(crate) method: String,
     #[serde(deserialize_with = "state")]
     pub(crate) state: State,
-    #[serde(default)]
-    pub(crate) destination_ip: Option<String>,
-    #[serde(default)]
-    pub(crate) destination_port: u16,
     pub(crate) counts: Fates,
     pub(crate) rtt: Percentiles,
     pub(crate) host_delay: Percentiles,
@@ -145,8 +141,6 @@ impl From<&PairDetail> for Kind {
             probe: cell.probe.as_str().to_owned(),
             method: cell.method.as_str().to_owned(),
             state: cell.state,
-            destination_ip: detail.destination_ip.map(|ip| ip.to_string()),
-            destination_port: detail.destination_port,
             counts: Fates {
                 sent: counts.sent(),
                 received: counts.received,

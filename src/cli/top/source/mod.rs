@@ -1,6 +1,5 @@
 //! Where the numbers come from: records of Kafka, merged here, or the answers of a running `dt collect` or `dt demo`.
 
-mod address;
 mod kafka;
 mod server;
 mod wire;
@@ -10,7 +9,6 @@ use std::sync::Arc;
 use dt_probe::ProbeKind;
 
 use super::model::{Look, Table, Want};
-pub(super) use address::Address;
 pub(super) use kafka::Kafka;
 pub(super) use server::Server;
 

@@ -3,18 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dt_agent::request;
+use dt_collect::http::Token;
 use dt_collect::{Level, View};
 use dt_probe::ProbeKind;
-use http_body_util::Empty;
-use hyper::header::{AUTHORIZATION, HOST};
-use hyper::{Request, StatusCode};
+use hyper::StatusCode;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
 
-use super::address::Address;
 use super::first_table;
 use super::wire::{Refusal, Status, WireTable};
+use crate::server::{self, Address};
 use crate::top::model::{Findings, Look, PairView, Picture, Table, Want};
 
 /// One answer may take so long. A server makes a large heat map in a second or two.
@@ -25,7 +23,7 @@ const LONGEST: usize = 256 << 20;
 #[derive(Debug)]
 pub(crate) struct Server {
     address: Address,
-    token: Option<String>,
+    token: Option<Token>,
     runtime: Runtime,
 }
 
@@ -45,7 +43,7 @@ impl Failed {
 }
 
 impl Server {
-    pub(crate) fn new(address: Address, token: Option<String>) -> Result<Server, String> {
+    pub(crate) fn new(address: Address, token: Option<Token>) -> Result<Server, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         Ok(Server {
             address,
@@ -65,10 +63,7 @@ impl Server {
         } else {
             Arc::new(self.table(Level::Node, want.view, map.probe)?)
         };
-        let findings = match self.get::<Findings>("/api/v1/findings", &[]) {
-            Ok(findings) => Ok(Arc::new(findings)),
-            Err(failed) => Err(failed.words()),
-        };
+        let findings = self.findings().map(Arc::new);
         let pair = match &want.pair {
             None => None,
             Some((source, destination)) => self.pair(source, destination, want.view)?,
@@ -96,6 +91,10 @@ impl Server {
         table.map_err(|why| format!("{}{path}: {why}", self.address))
     }
 
+    pub(crate) fn findings(&self) -> Result<Findings, String> {
+        self.get("/api/v1/findings", &[]).map_err(Failed::words)
+    }
+
     fn pair(&self, source: &str, destination: &str, view: View) -> Result<Option<PairView>, String> {
         let parameters = [
             ("source", source),
@@ -110,21 +109,16 @@ impl Server {
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str, parameters: &[(&str, &str)]) -> Result<T, Failed> {
-        let mut wanted = self.address.path(path);
+        let mut wanted = path.to_owned();
         if !parameters.is_empty() {
             let query = form_urlencoded::Serializer::new(String::new())
                 .extend_pairs(parameters)
                 .finish();
-            wanted = format!("{wanted}?{query}");
+            wanted = format!("{path}?{query}");
         }
         let named = |why: String| format!("{}{path}: {why}", self.address);
-        let asked = async {
-            match tokio::time::timeout(PATIENCE, self.ask(&wanted)).await {
-                Ok(answer) => answer,
-                Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
-            }
-        };
-        let (status, body) = self.runtime.block_on(asked).map_err(|why| Failed::Other(named(why)))?;
+        let asking = server::get(&self.address, self.token.as_ref(), &wanted, LONGEST, PATIENCE);
+        let (status, body) = self.runtime.block_on(asking).map_err(|why| Failed::Other(named(why)))?;
         if status == StatusCode::OK {
             return serde_json::from_slice(&body)
                 .map_err(|error| Failed::Other(named(format!("not the answer expected: {error}"))));
@@ -136,17 +130,5 @@ impl Server {
         } else {
             Failed::Other(named(why))
         })
-    }
-
-    async fn ask(&self, path: &str) -> Result<(StatusCode, hyper::body::Bytes), String> {
-        let server = &self.address.server;
-        let stream = tokio::net::TcpStream::connect((server.host.as_str(), server.port)).await;
-        let stream = stream.map_err(|error| error.to_string())?;
-        let mut request = Request::get(path).header(HOST, server.to_string());
-        if let Some(token) = &self.token {
-            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
-        }
-        let request = request.body(Empty::new()).map_err(|error| error.to_string())?;
-        request::answer(stream, request, LONGEST).await
     }
 }
