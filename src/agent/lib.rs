@@ -1,7 +1,7 @@
 //! The heartbeat agent of one node: discover, probe, aggregate, publish, answer.
 //!
-//! [`Agent`] is the whole of it: [`Agent::start`] takes a validated [`config::AgentConfig`], [`Agent::run`] goes on
-//! until it is told to end. Inside, the mesh task (`mesh`) joins membership, probers and sinks; everything else is a
+//! [`Agent`] is the whole of it: [`Prepared::open`] takes a validated [`config::AgentConfig`] and opens what takes rights,
+//! [`Agent::start`] the rest, and [`Agent::run`] goes on until it is told to end. Inside, the mesh task (`mesh`) joins membership, probers and sinks; everything else is a
 //! part it works with.
 
 mod aggregate;
@@ -19,6 +19,7 @@ mod parts;
 mod peer_totals;
 mod peers;
 mod place;
+mod prepared;
 mod probers;
 mod readiness;
 pub mod request;
@@ -30,6 +31,7 @@ mod totals;
 pub use allowed::Allowed;
 pub use between::Between;
 pub use health::Health;
-pub use lifecycle::{Agent, Hooks, Order, StartError};
+pub use lifecycle::{Agent, Hooks, Order};
 pub use parts::registration;
+pub use prepared::{Prepared, StartError};
 pub use probers::ProbeError;

@@ -1,7 +1,6 @@
 //! From configuration to a running agent, and from a signal to an orderly end.
 
 use std::future::Future;
-use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
@@ -11,8 +10,8 @@ use dt_membership::{FileError, Handle as MembershipHandle, Registration, State, 
 use dt_metrics::{Metrics, Source};
 use dt_probe::ProbeKind;
 use dt_record::{Endpoint, Options, Summary};
-use dt_rpc::{BindError, Server, ServerError, ServerOptions};
-use dt_sink::{Publisher, StartError as SinkError};
+use dt_rpc::{Server, ServerOptions};
+use dt_sink::Publisher;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -22,7 +21,7 @@ use crate::aggregate::Aggregate;
 use crate::allowed::Allowed;
 use crate::between::Between;
 use crate::books::{self, Books, Ledger};
-use crate::config::{AgentConfig, HostPort, Membership, key};
+use crate::config::{AgentConfig, Membership};
 use crate::health::Health;
 use crate::http;
 use crate::kubernetes;
@@ -31,7 +30,8 @@ use crate::metrics;
 use crate::parts::{origin, registration, sinks};
 use crate::peer_totals::PeerTotals;
 use crate::peers::Peers;
-use crate::probers::{ProbeError, Probers};
+use crate::prepared::{Prepared, StartError, seed};
+use crate::probers::Probers;
 use crate::resolve::Resolver;
 use crate::sources;
 use crate::status::Shared;
@@ -62,43 +62,10 @@ pub enum Order {
 /// What an embedding program, as `dt demo`, may add.
 #[derive(Default)]
 pub struct Hooks {
-    /// Listeners already bound, in place of binding `listen`.
-    pub listeners: Vec<std::net::TcpListener>,
     /// Gets a copy of every summary: an in-process sink. With it the agent needs no other.
     pub tap: Option<mpsc::UnboundedSender<Vec<Summary>>>,
     /// Stands between this agent and its peers.
     pub between: Option<Box<dyn Between>>,
-}
-
-/// Why an agent did not start. A service that is down is no reason.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The gRPC address.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// A listener that was handed over.
-    #[error("taking over a listener: {0}")]
-    Listener(std::io::Error),
-    /// The HTTP address.
-    #[error("listening on http {address}: {error}; accepted: HOST:PORT of this host that is free, or `off`")]
-    Http {
-        /// As configured.
-        address: HostPort,
-        /// What the system said.
-        error: std::io::Error,
-    },
-    /// The gRPC server.
-    #[error(transparent)]
-    Server(#[from] ServerError),
-    /// The peers file.
-    #[error(transparent)]
-    PeersFile(#[from] FileError),
-    /// The sinks.
-    #[error(transparent)]
-    Sink(#[from] SinkError),
-    /// Nothing to probe with.
-    #[error(transparent)]
-    Probe(#[from] ProbeError),
 }
 
 /// A running agent.
@@ -119,28 +86,24 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts everything: the gRPC server first, so that this node answers before others hear of it; then sinks,
-    /// probers, membership, and the mesh task that joins them.
+    /// Starts everything else: the gRPC server first, so that this node answers before others hear of it; then sinks,
+    /// membership, and the mesh task that joins them.
     ///
     /// # Errors
-    /// [`StartError`]: an address that can't be bound, a peers file or a sink file that can't be read or written, no
-    /// permitted probe kind.
-    pub async fn start(mut config: AgentConfig, hooks: Hooks) -> Result<Agent, StartError> {
-        let _ = dt_kernel::rights::raise_file_limit();
+    /// [`StartError`]: a peers file or a sink file that can't be read or written.
+    pub async fn start(prepared: Prepared, hooks: Hooks) -> Result<Agent, StartError> {
+        let Prepared {
+            mut config,
+            boot_id,
+            listeners,
+            http: http_listener,
+            packets,
+            began,
+            entered,
+        } = prepared;
         let labels = kubernetes::ask(&config);
-        let boot_id = uuid::Uuid::new_v4().to_string();
-        let listeners = listeners(&config.listen, hooks.listeners).await?;
-        if config.advertise.port == 0 {
-            // Registered is what was bound.
-            config.advertise.port = listeners
-                .first()
-                .and_then(|l| l.local_addr().ok())
-                .map_or(0, |a| a.port());
-        }
-        let http_listener = match &config.http {
-            Some(address) => bind_http(address).await?,
-            None => None,
-        };
+        let listeners: Vec<_> = listeners.into_iter().map(taken).collect::<Result<_, _>>()?;
+        let http_listener = http_listener.map(taken).transpose()?;
         let server = Arc::new(Server::new(ServerOptions::default()).await?);
         let origin = origin(&config, &boot_id);
         let publisher = Arc::new(Publisher::start(
@@ -155,13 +118,13 @@ impl Agent {
             None => None,
         };
         let (pings, grpc) = mpsc::channel(PINGS);
-        // Before the probe thread's first reading, which else might belong to the window before.
-        let began = dt_kernel::clock::wall();
-        let probers = Probers::open(&config, seed(&config.node, &boot_id), pings)?;
+        let seed = seed(&config.node, &boot_id);
+        let probers = Probers::start(packets, &config, seed, pings);
         let membership = Arc::new(join(&config, registration(&config, &boot_id))?);
 
         let shared = Arc::new(Shared::default());
         let _ = shared.thread.set(Arc::clone(probers.stats()));
+        let _ = shared.sandbox.set(entered);
         shared.totals.probing.store(1, Relaxed);
         shared.totals.stretch_milli.store(1000, Relaxed);
         for kind in ProbeKind::ALL {
@@ -374,38 +337,12 @@ impl Agent {
     }
 }
 
-async fn listeners(listen: &HostPort, given: Vec<std::net::TcpListener>) -> Result<Vec<TcpListener>, StartError> {
-    if given.is_empty() {
-        return Ok(dt_rpc::bind(&listen.to_string()).await?);
-    }
-    given
-        .into_iter()
-        .map(|listener| {
-            listener.set_nonblocking(true)?;
-            TcpListener::from_std(listener)
-        })
-        .collect::<Result<_, _>>()
-        .map_err(StartError::Listener)
-}
-
-/// A second agent on a host finds the default address taken by the first: it measures without HTTP rather than not at
-/// all. An address that somebody chose has to be had.
-async fn bind_http(address: &HostPort) -> Result<Option<TcpListener>, StartError> {
-    match TcpListener::bind((address.host.as_str(), address.port)).await {
-        Ok(listener) => Ok(Some(listener)),
-        Err(error) if error.kind() == ErrorKind::AddrInUse && is_default(address) => {
-            tracing::error!(%address, %error, "no /livez, /readyz, /metrics and /peers: choose an address with --http");
-            Ok(None)
-        }
-        Err(error) => Err(StartError::Http {
-            address: address.clone(),
-            error,
-        }),
-    }
-}
-
-fn is_default(http: &HostPort) -> bool {
-    key("http").is_some_and(|key| key.default == http.to_string())
+/// A listener that was opened before there was a runtime.
+fn taken(listener: std::net::TcpListener) -> Result<TcpListener, StartError> {
+    let taken = listener
+        .set_nonblocking(true)
+        .and_then(|()| TcpListener::from_std(listener));
+    taken.map_err(StartError::Listener)
 }
 
 fn join(config: &AgentConfig, own: Registration) -> Result<MembershipHandle, FileError> {
@@ -439,12 +376,4 @@ async fn relabel(asked: kubernetes::Asked, membership: Weak<MembershipHandle>, c
         drop(membership);
         let _ = control.send(Control::Labels(labels)).await;
     }
-}
-
-/// Different for every node and every life, so that agents started together don't probe in step.
-fn seed(node: &str, boot_id: &str) -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    (node, boot_id).hash(&mut hasher);
-    hasher.finish()
 }

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use dt_kernel::sandbox::Entered;
 use dt_kernel::thread::{LATENESS_BOUNDS, LaneCounters, Stats as ThreadStats};
 use dt_metrics::{Page, Series, Source};
 use dt_probe::time::SECOND;
@@ -36,6 +37,9 @@ impl Source for Agent {
         if let Some(thread) = shared.thread.get() {
             probe_thread(page, thread)?;
         }
+        if let Some(entered) = shared.sandbox.get() {
+            given_up(page, entered)?;
+        }
         self.sinks.iter().try_for_each(|sink| sink.encode(page))
     }
 }
@@ -43,6 +47,22 @@ impl Source for Agent {
 fn build_info(page: &mut Page<'_>) -> fmt::Result {
     let labels = [("version", env!("CARGO_PKG_VERSION"))];
     page.gauges("build_info", "Always 1; the version is the label", [(&labels[..], 1.0)])
+}
+
+fn given_up(page: &mut Page<'_>, entered: &Entered) -> fmt::Result {
+    let parts = [
+        ("capabilities", entered.capabilities),
+        ("new_privileges", entered.new_privileges),
+        ("system_calls", entered.system_calls),
+    ];
+    let labelled = parts.map(|(part, done)| ([("part", part)], done));
+    page.gauges(
+        "sandbox",
+        "1 where the process has given it up",
+        labelled
+            .iter()
+            .map(|(labels, done)| (&labels[..], f64::from(u8::from(*done)))),
+    )
 }
 
 fn mesh(page: &mut Page<'_>, shared: &Shared) -> fmt::Result {

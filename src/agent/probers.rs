@@ -36,13 +36,18 @@ struct Kind {
     clocks: (Clock, Clock),
 }
 
-/// All probers of one agent.
-pub(crate) struct Probers {
+/// The probe thread with its sockets: what takes rights to open.
+pub(crate) struct Packets {
     kinds: [Option<Kind>; ProbeKind::ALL.len()],
     thread: Handle,
-    grpc: Option<Prober>,
     /// What cannot be measured here and why: for the log and for `dt demo`.
     problems: Vec<String>,
+}
+
+/// All probers of one agent.
+pub(crate) struct Probers {
+    packets: Packets,
+    grpc: Option<Prober>,
 }
 
 /// Why there is nothing to probe with.
@@ -59,9 +64,10 @@ pub enum ProbeError {
     Thread(std::io::Error),
 }
 
-impl Probers {
-    /// Opens what the configuration asks for. A kind that the host doesn't permit is left out, with a log line.
-    pub(crate) fn open(config: &AgentConfig, seed: u64, pings: mpsc::Sender<GrpcEvent>) -> Result<Probers, ProbeError> {
+impl Packets {
+    /// Opens what the configuration asks for. A kind that the host doesn't permit is left out, with a log line. The thread
+    /// gives up its rights then, unless the sandbox is off.
+    pub(crate) fn open(config: &AgentConfig, seed: u64) -> Result<Packets, ProbeError> {
         let features = config.features_off.join(",").parse::<Features>()?;
         let now = dt_kernel::clock::mono();
         let card = card(config);
@@ -99,7 +105,8 @@ impl Probers {
         let ring = (config.max_rate as usize)
             .saturating_mul(RING_SECONDS)
             .clamp(*RING.start(), *RING.end());
-        let thread = thread::spawn("dt-probe", setups, ring, config.scheduling.clone()).map_err(ProbeError::Thread)?;
+        let thread = thread::spawn("dt-probe", setups, ring, config.scheduling.clone(), config.sandbox);
+        let thread = thread.map_err(ProbeError::Thread)?;
         for refused in &thread.granted().refused {
             tracing::warn!("{refused}");
         }
@@ -107,6 +114,17 @@ impl Probers {
             let priority = thread.granted().realtime_priority;
             tracing::info!(priority, "the probe thread has real-time priority");
         }
+        Ok(Packets {
+            kinds,
+            thread,
+            problems,
+        })
+    }
+}
+
+impl Probers {
+    /// Adds the gRPC prober, where there is to be one.
+    pub(crate) fn start(packets: Packets, config: &AgentConfig, seed: u64, pings: mpsc::Sender<GrpcEvent>) -> Probers {
         // Members may have to answer a ping although none are wanted.
         let asked = config.verifies().then_some(ASKED);
         let grpc = config.grpc.or(asked).map(|timing| {
@@ -118,33 +136,28 @@ impl Probers {
                 // As many pings of a peer may be under way as fall due within the time-out.
                 max_overlap: overlap(timing),
                 max_connections: config.max_peers.max(ProberConfig::default().max_connections),
-                suspends: Arc::clone(&thread.stats().suspends),
+                suspends: Arc::clone(&packets.thread.stats().suspends),
                 ..ProberConfig::default()
             };
             Prober::start(prober, pings)
         });
-        Ok(Probers {
-            kinds,
-            thread,
-            grpc,
-            problems,
-        })
+        Probers { packets, grpc }
     }
 
     /// Why kinds that were asked for aren't measured.
     pub(crate) fn problems(&self) -> &[String] {
-        &self.problems
+        &self.packets.problems
     }
 
     /// How the kind is measured; `None` where it isn't.
     pub(crate) fn method(&self, kind: ProbeKind) -> Option<Method> {
-        Some(self.kinds[kind as usize]?.method)
+        Some(self.packets.kinds[kind as usize]?.method)
     }
 
     /// What the records of each kind say of how it is measured.
     pub(crate) fn manners(&self, config: &AgentConfig, source: &Arc<Endpoint>) -> [Manner; ProbeKind::ALL.len()] {
         [ProbeKind::Icmp, ProbeKind::Tcp, ProbeKind::Grpc].map(|probe| {
-            let kind = self.kinds[probe as usize];
+            let kind = self.packets.kinds[probe as usize];
             Manner {
                 source: Arc::clone(source),
                 probe,
@@ -159,7 +172,7 @@ impl Probers {
 
     /// The probe thread's counters.
     pub(crate) fn stats(&self) -> &Arc<Stats> {
-        self.thread.stats()
+        self.packets.thread.stats()
     }
 
     pub(crate) fn add(&self, kind: ProbeKind, spec: TargetSpec) {
@@ -215,7 +228,7 @@ impl Probers {
 
     /// The next report of the probe thread.
     pub(crate) fn report(&mut self) -> Option<Report> {
-        self.thread.report()
+        self.packets.thread.report()
     }
 
     /// Packets that this host's own buffers dropped since the start.
@@ -241,11 +254,11 @@ impl Probers {
     /// Ends the thread, giving up what is in flight; returns what became of each kind's probes. Its last reports can still
     /// be read.
     pub(crate) fn stop_thread(&mut self) -> Vec<(ProbeKind, Books)> {
-        self.thread.stop()
+        self.packets.thread.stop()
     }
 
     fn command(&self, command: Command) {
-        if let Err(error) = self.thread.command(command) {
+        if let Err(error) = self.packets.thread.command(command) {
             tracing::error!(%error, "the probers can't be told");
         }
     }

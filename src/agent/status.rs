@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use dt_kernel::sandbox::Entered;
 use dt_kernel::thread::Stats as ThreadStats;
 use serde::Serialize;
 
@@ -20,6 +21,8 @@ pub(crate) struct Shared {
     pub(crate) books: Shown,
     /// The probe thread's own counters, once it runs.
     pub(crate) thread: OnceLock<Arc<ThreadStats>>,
+    /// What this process has given up.
+    pub(crate) sandbox: OnceLock<Entered>,
 }
 
 /// One peer, as `/peers` shows it.

@@ -7,6 +7,7 @@ use std::os::fd::BorrowedFd;
 use libc::sock_filter;
 
 use crate::address::Family;
+use crate::bpf::{jump, ret, statement};
 use crate::sys;
 
 const ECHO_REPLY_V4: u32 = 0;
@@ -86,28 +87,6 @@ fn offsets(program: &mut Vec<sock_filter>, with_ip_header: bool) -> u32 {
     }
 }
 
-fn statement(code: u32, k: u32) -> sock_filter {
-    // BPF codes fit 16 bits [linux/bpf_common.h].
-    sock_filter {
-        code: code as u16,
-        jt: 0,
-        jf: 0,
-        k,
-    }
-}
-
 fn load(size_and_mode: u32, offset: u32) -> sock_filter {
     statement(libc::BPF_LD | size_and_mode, offset)
-}
-
-fn jump(condition: u32, k: u32, jt: u8, jf: u8) -> sock_filter {
-    sock_filter {
-        jt,
-        jf,
-        ..statement(libc::BPF_JMP | condition | libc::BPF_K, k)
-    }
-}
-
-fn ret(k: u32) -> sock_filter {
-    statement(libc::BPF_RET | libc::BPF_K, k)
 }

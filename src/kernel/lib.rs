@@ -9,6 +9,7 @@
 
 mod address;
 mod batch;
+mod bpf;
 pub mod card;
 mod channel;
 pub mod clock;
@@ -30,6 +31,7 @@ mod ports;
 mod queued;
 pub mod rights;
 pub mod route;
+pub mod sandbox;
 pub mod setup;
 mod streams;
 mod sys;

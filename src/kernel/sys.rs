@@ -177,6 +177,35 @@ pub(crate) fn attach_filter(socket: BorrowedFd<'_>, program: &[sock_filter]) -> 
     }
 }
 
+/// Puts this thread, or all threads of the process, under a filter of system calls, for good.
+pub(crate) fn filter_calls(program: &[sock_filter], all_threads: bool) -> io::Result<()> {
+    let length = u16::try_from(program.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let described = libc::sock_fprog {
+        len: length,
+        filter: program.as_ptr().cast_mut(),
+    };
+    let threads = if all_threads {
+        libc::SECCOMP_FILTER_FLAG_TSYNC
+    } else {
+        0
+    };
+    // SAFETY: `described` and the program it points to outlive the call, its length is the program's, and the kernel copies
+    // the program without writing to it (the pointer is mutable only in C's declaration).
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::c_ulong::from(libc::SECCOMP_SET_MODE_FILTER),
+            threads,
+            &raw const described,
+        )
+    };
+    match answer {
+        0 => Ok(()),
+        -1 => Err(io::Error::last_os_error()),
+        thread => Err(io::Error::other(format!("thread {thread} has a filter of its own"))),
+    }
+}
+
 /// Whether an errno may be an ICMP error about an *earlier* packet, left pending on the socket by `IP_RECVERR` and handed
 /// to whichever call comes next (`icmp_err_convert` in net/ipv4/icmp.c, `tab_unreach` in net/ipv6/icmp.c).
 pub(crate) fn may_be_pending(errno: c_int) -> bool {

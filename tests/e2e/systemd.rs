@@ -2,7 +2,7 @@
 
 use distributed_trace_tests::agent::{get, total};
 use distributed_trace_tests::error::{Context, LabError, Result};
-use distributed_trace_tests::process::wait_for;
+use distributed_trace_tests::process::{status, wait_for};
 use distributed_trace_tests::systemd::{Setup, Systemd};
 use serde_json::Value;
 
@@ -35,14 +35,6 @@ fn boot(drop_ins: &[(&str, &str)], agent: &str, environment: &str) -> Result<Sys
 
 fn agents_log(systemd: &Systemd) -> Result<String> {
     Ok(systemd.run("cat", &["/run/agent.log"])?.stdout)
-}
-
-/// The value of a line of the agent's `/proc/PID/status`.
-fn status<'a>(text: &'a str, name: &str) -> Result<&'a str> {
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    Ok(line
-        .ok_or_else(|| LabError::new(format!("no {name} in {text}")))?
-        .trim())
 }
 
 #[test]
@@ -78,12 +70,21 @@ fn the_unit_measures_with_one_capability_and_ends_in_order() -> Result {
         .run("cat", &[&format!("/proc/{}/status", shown["MainPID"])])?
         .expect_code(0)?
         .stdout;
-    let net_raw = format!("{:016x}", 1 << 13);
-    for set in ["CapEff", "CapPrm", "CapBnd", "CapAmb"] {
-        assert_eq!(status(&of_agent, set)?, net_raw, "{set}");
+    // The one capability that the unit gives is given up once it was used.
+    for set in ["CapEff", "CapPrm", "CapAmb"] {
+        assert_eq!(status(&of_agent, set)?, format!("{:016x}", 0), "{set}");
     }
+    assert_eq!(status(&of_agent, "CapBnd")?, format!("{:016x}", 1 << 13));
     assert_eq!(status(&of_agent, "NoNewPrivs")?, "1");
     assert_eq!(status(&of_agent, "Seccomp")?, "2", "a filter");
+    let (_, page) = systemd.namespace().enter(|| get("127.0.0.1:9464", "/metrics"))??;
+    let given_up: Vec<_> = page.lines().filter(|line| line.starts_with("dt_sandbox{")).collect();
+    assert_eq!(given_up.len(), 3, "{page}");
+    assert!(
+        given_up.iter().all(|line| line.ends_with(" 1.0")),
+        "{given_up:?}\n{}",
+        agents_log(&systemd)?
+    );
     assert!(!status(&of_agent, "Uid")?.split_whitespace().any(|user| user == "0"));
 
     let (livez, _) = systemd.namespace().enter(|| get("127.0.0.1:9464", "/livez"))??;
@@ -165,6 +166,31 @@ fn a_stuck_agent_is_restarted_and_a_wrong_configuration_is_not() -> Result {
     );
     assert!(agents_log(&systemd)?.contains("a day is not a multiple of it"));
     Ok(())
+}
+
+#[test]
+fn where_the_filter_is_refused_the_agent_says_so_and_measures() -> Result {
+    let refuse = "[Service]\nSystemCallFilter=~seccomp\n";
+    let systemd = boot(&[("distributed-trace.service.d/refuse.conf", refuse)], AGENT, "")?;
+    systemd.systemctl(&["start", NAME])?;
+    let (_, page) = systemd.namespace().enter(|| get("127.0.0.1:9464", "/metrics"))??;
+    for line in [
+        "dt_sandbox{part=\"capabilities\"} 1.0",
+        "dt_sandbox{part=\"new_privileges\"} 1.0",
+        "dt_sandbox{part=\"system_calls\"} 0.0",
+    ] {
+        assert!(page.lines().any(|shown| shown == line), "{line}: {page}");
+    }
+    let log = agents_log(&systemd)?;
+    let complaints: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("not in the whole of the sandbox"))
+        .collect();
+    assert_eq!(complaints.len(), 1, "{log}");
+    assert!(complaints[0].contains("system calls can't be filtered"), "{log}");
+    systemd.wait_for(NAME, "probing", |shown| {
+        (shown["StatusText"] == "probing 1 peer").then_some(())
+    })
 }
 
 #[test]

@@ -33,8 +33,23 @@ impl Agent {
     /// # Errors
     /// Where there is no binary.
     pub fn builder(namespace: &Namespace, node: &str, address: &str) -> Result<Builder> {
+        Agent::builder_of(namespace, &[], &dt()?, node, address)
+    }
+
+    /// As [`Agent::builder`], of another binary, and run by a program such as `setpriv` with these arguments.
+    ///
+    /// # Errors
+    /// As [`Agent::builder`].
+    pub fn builder_of(
+        namespace: &Namespace,
+        runner: &[&str],
+        binary: &Path,
+        node: &str,
+        address: &str,
+    ) -> Result<Builder> {
         let directory = tempfile::tempdir()?;
-        let mut command = namespace.command(dt()?);
+        let mut command = namespace.command("env");
+        command.args(runner).arg(binary);
         for (name, _) in std::env::vars_os() {
             // What the test runner's surroundings say is no part of the test.
             if name.to_string_lossy().starts_with("DT_") {
@@ -136,6 +151,12 @@ impl Builder {
     pub fn args(mut self, arguments: &str) -> Builder {
         self.command.args(arguments.split_whitespace());
         self
+    }
+
+    /// The folder of its file sink.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Membership by this file.

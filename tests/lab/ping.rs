@@ -5,7 +5,7 @@ use crate::namespaces::Namespace;
 use crate::process::{Finished, Process, dt};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// One run to be made.
@@ -64,7 +64,8 @@ pub struct Unprivileged {
 }
 
 impl Unprivileged {
-    /// `capabilities` as setcap(8) takes them.
+    /// `capabilities` as setcap(8) takes them; of none the file has not even an empty set, with which it would be given no
+    /// ambient ones.
     ///
     /// # Errors
     /// Where there is no binary, or it can't be given them.
@@ -73,12 +74,20 @@ impl Unprivileged {
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
         let binary = folder.path().join("dt");
         std::fs::copy(dt()?, &binary).during("copy the binary")?;
-        let mut setcap = Command::new("setcap");
-        Process::run("setcap", setcap.arg(capabilities).arg(&binary))?.expect_code(0)?;
+        if !capabilities.is_empty() {
+            let mut setcap = Command::new("setcap");
+            Process::run("setcap", setcap.arg(capabilities).arg(&binary))?.expect_code(0)?;
+        }
         Ok(Unprivileged {
             _folder: folder,
             binary,
         })
+    }
+
+    /// The binary.
+    #[must_use]
+    pub fn binary(&self) -> &Path {
+        &self.binary
     }
 
     /// `dt ping --json` by that user, with more options of setpriv(1) that limit it, or another such program after them.

@@ -58,6 +58,30 @@ pub fn wait_until<T>(what: &str, limit: Duration, mut condition: impl FnMut() ->
     }
 }
 
+/// What `/proc` says of each thread of a process: its status, see proc(5).
+///
+/// # Errors
+/// Where there is no such process.
+pub fn threads(pid: u32) -> Result<Vec<String>> {
+    let folder = format!("/proc/{pid}/task");
+    let mut statuses = Vec::new();
+    for thread in std::fs::read_dir(&folder).during(format!("list {folder}"))? {
+        // One that has just ended has none.
+        statuses.extend(std::fs::read_to_string(thread?.path().join("status")).ok());
+    }
+    Ok(statuses)
+}
+
+/// The value of a line of such a status.
+///
+/// # Errors
+/// Where it has none of that name.
+pub fn status<'a>(text: &'a str, name: &str) -> Result<&'a str> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let line = line.ok_or_else(|| LabError::new(format!("no {name} in {text}")))?;
+    Ok(line.trim())
+}
+
 /// What a process left when it ended.
 #[derive(Debug)]
 pub struct Finished {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dt_kernel::CardStamps;
+use dt_kernel::sandbox::Sandbox;
 use dt_kernel::thread::Scheduling;
 use dt_probe::ProbeKind;
 
@@ -39,6 +40,7 @@ pub(super) struct Draft {
     pub(super) max_rate: u32,
     pub(super) card_stamps: CardStamps,
     pub(super) scheduling: Scheduling,
+    pub(super) sandbox: Sandbox,
     pub(super) http: Option<HostPort>,
     pub(super) metrics_peers: bool,
     pub(super) log: Log,
@@ -113,6 +115,7 @@ impl Draft {
             max_rate: self.max_rate,
             card_stamps: self.card_stamps,
             scheduling: self.scheduling,
+            sandbox: self.sandbox,
             http: self.http,
             metrics_peers: self.metrics_peers,
             log: self.log,

@@ -371,6 +371,18 @@ pub static KEYS: &[Key] = &[
         ..KEY
     },
     Key {
+        path: "sandbox",
+        value: "HOW",
+        default: "full",
+        accepted: "off, rights or full",
+        help: "What the agent gives up once its sockets are open: nothing, all capabilities and the gain of new ones, or \
+               these and every system call that it doesn't use",
+        why: "It needs nothing of it any more. What a kernel refuses is logged and gone without; `rights` or `off` is for \
+              kernels and debuggers that don't get on with the filter.",
+        kind: Kind::Text(|d, v| put(&mut d.sandbox, v.parse())),
+        ..KEY
+    },
+    Key {
         path: "sink",
         value: "SINK",
         default: "kafka",

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dt_kernel::CardStamps;
+use dt_kernel::sandbox::Sandbox;
 use dt_kernel::thread::Scheduling;
 use dt_probe::ProbeKind;
 
@@ -61,6 +62,8 @@ pub struct AgentConfig {
     pub card_stamps: CardStamps,
     /// What the probe thread asks of the scheduler.
     pub scheduling: Scheduling,
+    /// What is given up once the sockets are open.
+    pub sandbox: Sandbox,
     /// Where metrics and health are served; `None` where that is turned off. Port 0 lets the kernel choose.
     pub http: Option<HostPort>,
     /// Whether the metrics show each peer.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dt_agent::config::{AgentConfig, Flag, Inputs, load};
-use dt_agent::{Agent, Between, Hooks};
+use dt_agent::{Agent, Between, Hooks, Prepared};
 use dt_collect::Matrix;
 use dt_record::Summary;
 use tokio::sync::mpsc;
@@ -58,13 +58,12 @@ impl Mesh {
             let between =
                 fault.map(|switch| Box::new(Wire::new(Arc::clone(switch), &node.name, node.zone)) as Box<dyn Between>);
             let hooks = Hooks {
-                listeners: vec![node.listener],
                 tap: Some(tap.clone()),
                 between,
             };
-            let agent = Agent::start(config, hooks)
-                .await
-                .map_err(|error| format!("{}: {error}", node.name))?;
+            let failed = |error| format!("{}: {error}", node.name);
+            let prepared = Prepared::open(config, vec![node.listener]).await.map_err(failed)?;
+            let agent = Agent::start(prepared, hooks).await.map_err(failed)?;
             mesh.agents.push(agent);
         }
         let fault = fault.cloned();
@@ -177,6 +176,8 @@ fn config(args: &DemoArgs, node: &Node, peers: &Path) -> Result<AgentConfig, Str
         flag("window", format!("{}ms", WINDOW.as_millis())),
         flag("interval", "200ms".to_owned()),
         flag("http", "off".to_owned()),
+        // One process with all that they are made of: there is no moment at which it needs its rights no more.
+        flag("sandbox", "off".to_owned()),
         // Nothing here passes a network card.
         flag("hardware_timestamps", "off".to_owned()),
     ];

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use dt_kernel::sandbox::Sandbox;
 use dt_kernel::setup::{self, Ready, SetupError, Tcp, Wanted};
 use dt_kernel::thread::{self, Report, Scheduling};
 use dt_kernel::{CardStamps, Features, UnknownFeature};
@@ -85,7 +86,7 @@ pub(super) fn measure(args: &Args, addresses: Vec<SocketAddr>, stop: &AtomicBool
         realtime_priority: args.realtime_priority,
         cpus: args.cpus.clone(),
     };
-    let mut handle = thread::spawn("dt-probe", vec![setup], ring, scheduling).map_err(Error::Thread)?;
+    let mut handle = thread::spawn("dt-probe", vec![setup], ring, scheduling, Sandbox::Off).map_err(Error::Thread)?;
     for refused in &handle.granted().refused {
         eprintln!("dt ping: {refused}");
     }

@@ -26,6 +26,7 @@ fn samples(key: &Key) -> [&'static str; 4] {
         "source_port_range" => ["61000-61100", "", "1024-65535", "2000-3000"],
         "window" => ["1s", "2s", "1h", "1500ms"],
         "http" => ["off", "a:1", "0.0.0.0:0", "[::]:9"],
+        "sandbox" => ["off", "rights", "full", "off"],
         "zookeeper.servers" | "kafka.bootstrap" => ["a", "b:1,c", "[::1]:9", "d:2"],
         "zookeeper.root" | "zookeeper.heart_beat" => ["a", "/b/c/", "d/e", "f"],
         "zookeeper.allowed_networks" => ["own", "10.0.0.0/8", "::/0", "192.0.2.1"],

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use common::{firewall, in_namespace, shell, until};
 use dt_kernel::Features;
+use dt_kernel::sandbox::Sandbox;
 use dt_kernel::setup::{self, Ready, Tcp, Wanted};
 use dt_kernel::thread::{self, Command, Report, Scheduling, Shell};
 use dt_probe::time::MILLISECOND;
@@ -104,7 +105,14 @@ fn run(
     meanwhile: impl FnOnce(),
 ) -> (Told, Counted) {
     let kind = ready.setup.kind;
-    let mut handle = thread::spawn("probes", vec![ready.setup], 1 << 16, Scheduling::default()).unwrap();
+    let mut handle = thread::spawn(
+        "probes",
+        vec![ready.setup],
+        1 << 16,
+        Scheduling::default(),
+        Sandbox::Off,
+    )
+    .unwrap();
     meanwhile();
     for (id, address) in (0..).map(TargetId).zip(targets) {
         let source = (address.port() > 0).then(|| IpAddr::from([127, 0, 0, 1]));

@@ -24,6 +24,7 @@ use crate::channel::PacketChannel;
 use crate::clock::{Clocks, sharpen_sleep, sleep_until};
 use crate::connect::Connector;
 use crate::ports::SourcePorts;
+use crate::sandbox::{self, Sandbox};
 
 mod running;
 mod scheduling;
@@ -175,11 +176,18 @@ impl Drop for Handle {
 /// Starts the thread.
 ///
 /// `ring` is the number of reports that may wait: some seconds' worth at the highest rate. What `scheduling` asks for may
-/// be refused: [`Handle::granted`] tells.
+/// be refused: [`Handle::granted`] tells. Unless `sandbox` is off the thread then gives up its rights; the filter of system
+/// calls is for [`sandbox::enter`].
 ///
 /// # Errors
 /// When the operating system gives no thread.
-pub fn spawn(name: &str, setups: Vec<Setup>, ring: usize, scheduling: Scheduling) -> io::Result<Handle> {
+pub fn spawn(
+    name: &str,
+    setups: Vec<Setup>,
+    ring: usize,
+    scheduling: Scheduling,
+    sandbox: Sandbox,
+) -> io::Result<Handle> {
     let (commands, inbox) = sync_channel(COMMANDS);
     let (outbox, reports) = RingBuffer::new(ring.max(2 * ROOM));
     let stats = Arc::new(Stats::new(setups.iter().map(|s| s.kind).collect()));
@@ -200,7 +208,11 @@ pub fn spawn(name: &str, setups: Vec<Setup>, ring: usize, scheduling: Scheduling
         .spawn(move || {
             // Where it is refused, sleeps end up to 50 us late, which the lateness shows.
             let _ = sharpen_sleep();
-            let _ = grant.send(scheduling.apply());
+            let mut granted = scheduling.apply();
+            if sandbox != Sandbox::Off {
+                granted.refused.extend(sandbox::give_up_rights().err());
+            }
+            let _ = grant.send(granted);
             thread.run()
         })?;
     // It answers first of all; were it to panic before, there is nothing granted.
