@@ -1,38 +1,48 @@
-//! Health, metrics and peers over HTTP: read-only, no state of its own.
+//! Health, metrics and peers over HTTP: read-only, no state of its own but the last list of peers.
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use bytes::Bytes;
 use dt_metrics::{Metrics, respond};
+use dt_serve::Door;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::health::{Health, STUCK};
 use crate::mesh::Control;
 use crate::status::Shared;
 
+/// The list of peers is made at most this often: it is the mesh task that makes it, and it has megabytes in a large mesh.
+const PEERS_EVERY: Duration = Duration::from_secs(1);
+
 /// Serves until `shutdown`.
 pub(crate) async fn serve(
     listener: TcpListener,
+    door: Arc<Door>,
     shared: Arc<Shared>,
     metrics: Arc<Metrics>,
     control: mpsc::Sender<Control>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) {
+    let peers = Arc::new(Peers {
+        control,
+        last: Mutex::new(None),
+    });
     let app = Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .with_state(shared)
-        .route("/peers", get(move || peers(control)))
+        .route("/peers", get(move || async move { peers.answer().await }))
         .route("/metrics", get(move |headers| respond(metrics, headers)));
-    if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(shutdown).await {
-        tracing::error!(%error, "the HTTP server ended");
-    }
+    dt_serve::http1("HTTP", listener, door, app, shutdown).await;
 }
 
 async fn livez(State(shared): State<Arc<Shared>>) -> (StatusCode, String) {
@@ -50,19 +60,36 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> (StatusCode, String) {
     }
 }
 
-async fn peers(control: mpsc::Sender<Control>) -> impl IntoResponse {
-    let (ask, answer) = oneshot::channel();
-    let peers = match control.send(Control::Peers(ask)).await {
-        Ok(()) => answer.await.ok(),
-        Err(_) => None,
-    };
-    match peers.and_then(|peers| serde_json::to_vec(&peers).ok()) {
-        Some(json) => (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], json),
-        // Only on the way out.
-        None => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            [(header::CONTENT_TYPE, "text/plain")],
-            b"shutting down\n".to_vec(),
-        ),
+/// The list of peers, one copy for all who ask within a moment.
+struct Peers {
+    control: mpsc::Sender<Control>,
+    last: Mutex<Option<(Instant, Bytes)>>,
+}
+
+impl Peers {
+    async fn answer(&self) -> impl IntoResponse + use<> {
+        match self.list().await {
+            Some(json) => (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], json),
+            // Only on the way out.
+            None => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                [(header::CONTENT_TYPE, "text/plain")],
+                Bytes::from_static(b"shutting down\n"),
+            ),
+        }
+    }
+
+    async fn list(&self) -> Option<Bytes> {
+        let mut last = self.last.lock().await;
+        if let Some((made, json)) = &*last
+            && made.elapsed() < PEERS_EVERY
+        {
+            return Some(json.clone());
+        }
+        let (ask, answer) = oneshot::channel();
+        self.control.send(Control::Peers(ask)).await.ok()?;
+        let json = Bytes::from(serde_json::to_vec(&answer.await.ok()?).ok()?);
+        *last = Some((Instant::now(), json.clone()));
+        Some(json)
     }
 }

@@ -98,13 +98,22 @@ impl Agent {
             listeners,
             http: http_listener,
             packets,
+            tls,
             began,
             entered,
+            files,
         } = prepared;
         let labels = kubernetes::ask(&config);
         let listeners: Vec<_> = listeners.into_iter().map(taken).collect::<Result<_, _>>()?;
         let http_listener = http_listener.map(taken).transpose()?;
-        let server = Arc::new(Server::new(ServerOptions::default()).await?);
+        if let Some(tls) = tls.clone() {
+            tokio::spawn(tls.follow());
+        }
+        let options = ServerOptions {
+            tls: tls.clone(),
+            ..ServerOptions::within(files)
+        };
+        let server = Arc::new(Server::new(options).await?);
         let origin = origin(&config, &boot_id);
         let publisher = Arc::new(Publisher::start(
             sinks(&config),
@@ -119,7 +128,7 @@ impl Agent {
         };
         let (pings, grpc) = mpsc::channel(PINGS);
         let seed = seed(&config.node, &boot_id);
-        let probers = Probers::start(packets, &config, seed, pings);
+        let probers = Probers::start(packets, &config, seed, tls.clone(), pings);
         let membership = Arc::new(join(&config, registration(&config, &boot_id))?);
 
         let shared = Arc::new(Shared::default());
@@ -138,16 +147,20 @@ impl Agent {
         let serving = Arc::clone(&server);
         tokio::spawn(async move { serving.serve(listeners, async { drop(stopped.await) }).await });
         let peer_totals = config.metrics_peers.then(PeerTotals::default);
+        let http_door = dt_serve::door();
         let mut sources: Vec<Box<dyn Source>> = vec![
             Box::new(metrics::Agent {
                 shared: Arc::clone(&shared),
                 sinks: vec![Box::new(sources::Sinks(Arc::clone(&publisher)))],
             }),
             Box::new(sources::Members(Arc::clone(&membership))),
-            Box::new(sources::Grpc(Arc::clone(&server))),
+            Box::new(sources::Grpc(Arc::clone(&server), tls)),
         ];
         if let Some(peers) = &peer_totals {
             sources.push(Box::new(peers.clone()));
+        }
+        if http_listener.is_some() {
+            sources.push(Box::new(sources::Http(Arc::clone(&http_door))));
         }
         let metrics = Arc::new(Metrics::new(sources));
         let (control, orders) = mpsc::channel(8);
@@ -156,6 +169,7 @@ impl Agent {
             let (stop, stopped) = oneshot::channel::<()>();
             tokio::spawn(http::serve(
                 listener,
+                http_door,
                 Arc::clone(&shared),
                 metrics,
                 control.clone(),

@@ -8,7 +8,8 @@ use std::net::TcpListener;
 use dt_kernel::sandbox::{self, Entered};
 use dt_membership::FileError;
 use dt_probe::Wall;
-use dt_rpc::{BindError, ServerError};
+use dt_rpc::{ServerError, Tls, TlsError, TlsMode};
+use dt_serve::BindError;
 use dt_sink::StartError as SinkError;
 
 use crate::config::{AgentConfig, HostPort, key};
@@ -37,6 +38,9 @@ pub enum StartError {
     /// The peers file.
     #[error(transparent)]
     PeersFile(#[from] FileError),
+    /// Certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The sinks.
     #[error(transparent)]
     Sink(#[from] SinkError),
@@ -53,9 +57,13 @@ pub struct Prepared {
     pub(crate) listeners: Vec<TcpListener>,
     pub(crate) http: Option<TcpListener>,
     pub(crate) packets: Packets,
+    /// TLS of gRPC, where it is wanted.
+    pub(crate) tls: Option<Tls>,
     /// Before the probe thread's first reading of the clock, which else might belong to the window before.
     pub(crate) began: Wall,
     pub(crate) entered: Entered,
+    /// How many files may be open.
+    pub(crate) files: u64,
 }
 
 impl Prepared {
@@ -65,10 +73,10 @@ impl Prepared {
     /// # Errors
     /// [`StartError`]: an address that can't be bound, no permitted probe kind.
     pub async fn open(mut config: AgentConfig, mut listeners: Vec<TcpListener>) -> Result<Prepared, StartError> {
-        let _ = dt_kernel::rights::raise_file_limit();
+        let files = dt_kernel::rights::raise_file_limit().unwrap_or(1024);
         let boot_id = uuid::Uuid::new_v4().to_string();
-        if listeners.is_empty() {
-            let bound = dt_rpc::bind(&config.listen.to_string()).await?;
+        if let (true, Some(listen)) = (listeners.is_empty(), &config.listen) {
+            let bound = dt_serve::bind(&listen.to_string()).await?;
             let plain = bound.into_iter().map(tokio::net::TcpListener::into_std);
             listeners = plain.collect::<Result<_, _>>().map_err(StartError::Listener)?;
         }
@@ -77,6 +85,10 @@ impl Prepared {
             let bound = listeners.first().and_then(|listener| listener.local_addr().ok());
             config.advertise.port = bound.map_or(0, |address| address.port());
         }
+        let tls = match config.grpc_tls.mode {
+            TlsMode::Off => None,
+            _ => Some(Tls::load(config.grpc_tls.clone())?),
+        };
         let http = match &config.http {
             Some(address) => bind_http(address).await?,
             None => None,
@@ -89,8 +101,10 @@ impl Prepared {
             listeners,
             http,
             packets,
+            tls,
             began,
             entered: Entered::default(),
+            files,
         })
     }
 

@@ -10,7 +10,7 @@ use dt_kernel::{Features, UnknownFeature};
 use dt_probe::time::{MILLISECOND, nanos};
 use dt_probe::{Clock, Method, Mode, ProbeKind, TargetId, TargetSpec};
 use dt_record::Endpoint;
-use dt_rpc::{GrpcEvent, GrpcTarget, PingCounters, Prober, ProberConfig};
+use dt_rpc::{GrpcEvent, GrpcTarget, PingCounters, Prober, ProberConfig, Tls};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -124,7 +124,13 @@ impl Packets {
 
 impl Probers {
     /// Adds the gRPC prober, where there is to be one.
-    pub(crate) fn start(packets: Packets, config: &AgentConfig, seed: u64, pings: mpsc::Sender<GrpcEvent>) -> Probers {
+    pub(crate) fn start(
+        packets: Packets,
+        config: &AgentConfig,
+        seed: u64,
+        tls: Option<Tls>,
+        pings: mpsc::Sender<GrpcEvent>,
+    ) -> Probers {
         // Members may have to answer a ping although none are wanted.
         let asked = config.verifies().then_some(ASKED);
         let grpc = config.grpc.or(asked).map(|timing| {
@@ -132,6 +138,7 @@ impl Probers {
                 timeout: timing.timeout,
                 period: timing.interval,
                 pings: config.grpc.is_some(),
+                tls,
                 seed,
                 // As many pings of a peer may be under way as fall due within the time-out.
                 max_overlap: overlap(timing),

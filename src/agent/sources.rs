@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use dt_membership::Handle;
 use dt_metrics::{Page, Source};
-use dt_rpc::Server;
+use dt_rpc::{Server, Tls};
+use dt_serve::Door;
 use dt_sink::{Publisher, Snapshot};
 
 /// The sinks' counters, by sink.
@@ -133,7 +134,7 @@ impl Source for Members {
 }
 
 /// The gRPC server's counters.
-pub(crate) struct Grpc(pub(crate) Arc<Server>);
+pub(crate) struct Grpc(pub(crate) Arc<Server>, pub(crate) Option<Tls>);
 
 // The server itself has nothing to show.
 impl fmt::Debug for Grpc {
@@ -150,25 +151,51 @@ impl Source for Grpc {
             "PingNode calls answered",
             stats.pings.load(Relaxed),
         )?;
-        page.counter(
-            "grpc_connections",
-            "Connections accepted, TCP probes of others among them",
-            stats.accepted.load(Relaxed),
-        )?;
+        let door = self.0.door().stats();
         page.gauge(
             "grpc_connections_open",
             "Connections open",
-            stats.open.load(Relaxed) as f64,
+            door.open.load(Relaxed) as f64,
         )?;
         page.counter(
             "grpc_connections_refused",
             "Connections turned away at the cap",
-            stats.turned_away.load(Relaxed),
+            door.turned_away.load(Relaxed),
         )?;
         page.counter(
-            "grpc_accept_errors",
-            "Connections that failed to be accepted",
-            stats.accept_errors.load(Relaxed),
-        )
+            "grpc_certificates_refused",
+            "Times that the files of TLS had changed and could not be used",
+            self.1.as_ref().map_or(0, Tls::refused),
+        )?;
+        doors(page, "grpc", "TCP probes of others among them", door)
     }
+}
+
+/// The HTTP server's counters.
+#[derive(Debug)]
+pub(crate) struct Http(pub(crate) Arc<Door>);
+
+impl Source for Http {
+    fn encode(&self, page: &mut Page<'_>) -> fmt::Result {
+        doors(page, "http", "this one's too", self.0.stats())
+    }
+}
+
+/// What every port counts.
+fn doors(page: &mut Page<'_>, port: &str, among_them: &str, stats: &dt_serve::Stats) -> fmt::Result {
+    page.counter(
+        &format!("{port}_connections"),
+        &format!("Connections accepted, {among_them}"),
+        stats.accepted.load(Relaxed),
+    )?;
+    page.counter(
+        &format!("{port}_connections_pushed_out"),
+        "Connections closed to make room for others",
+        stats.pushed_out.load(Relaxed),
+    )?;
+    page.counter(
+        &format!("{port}_accept_errors"),
+        "Connections that failed to be accepted",
+        stats.accept_errors.load(Relaxed),
+    )
 }

@@ -29,7 +29,8 @@ pub(crate) fn run(args: &AgentArgs) -> ExitCode {
     logging::start(&loaded.config.log);
     // Before any other thread: what one thread frees the next one uses.
     dt_kernel::memory::keep_little_in_reserve();
-    let (node, listen) = (loaded.config.node.clone(), loaded.config.listen.to_string());
+    let (node, listen) = (loaded.config.node.clone(), loaded.config.listen.clone());
+    let listen = listen.map_or("off".to_owned(), |listen| listen.to_string());
     let (mut prepared, mut signals) = match prepare(loaded.config) {
         Ok(prepared) => prepared,
         Err(code) => return code,
@@ -82,10 +83,6 @@ impl Signals {
     }
 }
 
-        }
-    }
-}
-
 /// Opens the sockets, in a runtime of its own that has no thread left when it ends. The signals are caught from here on.
 fn prepare(config: AgentConfig) -> Result<(Prepared, Signals), ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -107,8 +104,8 @@ fn prepare(config: AgentConfig) -> Result<(Prepared, Signals), ExitCode> {
 /// Says why there is no agent; gives the exit code.
 fn refused(error: &StartError) -> i32 {
     out::say(&format!("error: {error}"));
-    // The peers file is a part of the configuration.
-    if matches!(error, StartError::PeersFile(_)) {
+    // These files are a part of the configuration.
+    if matches!(error, StartError::PeersFile(_) | StartError::Tls(_)) {
         out::USAGE.into()
     } else {
         1

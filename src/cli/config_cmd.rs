@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use dt_agent::config::{AgentConfig, Membership, reference, show};
+use dt_rpc::{Tls, TlsMode};
 
 use crate::args::Settings;
 use crate::out;
@@ -24,7 +25,7 @@ pub(crate) enum ConfigCommand {
 pub(crate) fn run(command: &ConfigCommand) -> ExitCode {
     match command {
         ConfigCommand::Check(settings) => match out::configuration(&settings.inputs()) {
-            Ok(loaded) => check_peers(&loaded.config),
+            Ok(loaded) => check_files(&loaded.config),
             Err(code) => code,
         },
         ConfigCommand::Show(settings) => match out::configuration(&settings.inputs()) {
@@ -35,13 +36,18 @@ pub(crate) fn run(command: &ConfigCommand) -> ExitCode {
     }
 }
 
-/// The peers file is a part of the configuration that the agent would refuse to start without.
-fn check_peers(config: &AgentConfig) -> ExitCode {
-    let Membership::File(path) = &config.membership else {
-        return ExitCode::SUCCESS;
-    };
-    match dt_membership::file::check(path) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => out::usage(&error.to_string()),
+/// The peers file and the certificates are parts of the configuration that the agent would refuse to start without.
+fn check_files(config: &AgentConfig) -> ExitCode {
+    let mut wrong = Vec::new();
+    if let Membership::File(path) = &config.membership {
+        wrong.extend(dt_membership::file::check(path).err().map(|error| error.to_string()));
     }
+    if config.grpc_tls.mode != TlsMode::Off {
+        wrong.extend(Tls::load(config.grpc_tls.clone()).err().map(|error| error.to_string()));
+    }
+    if wrong.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    wrong.iter().for_each(|error| out::say(&format!("error: {error}")));
+    ExitCode::from(out::USAGE)
 }

@@ -38,9 +38,9 @@ pub(crate) enum CallError {
 
 impl Outgoing {
     /// A ping that tells the callee `host_addr` and asks `authority` ("host:port").
-    pub(crate) fn new(authority: &str, host_addr: String) -> Result<Self, http::Error> {
+    pub(crate) fn new(scheme: &str, authority: &str, host_addr: String) -> Result<Self, http::Error> {
         let uri = Uri::builder()
-            .scheme("http")
+            .scheme(scheme)
             .authority(authority)
             .path_and_query(PATH)
             .build()?;
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_bytes_are_the_originals() {
-        let outgoing = Outgoing::new("10.0.0.2:4000", "b:4000".to_owned()).unwrap();
+        let outgoing = Outgoing::new("http", "10.0.0.2:4000", "b:4000".to_owned()).unwrap();
         assert_eq!(outgoing.body, REQUEST);
         assert_eq!(outgoing.uri.path(), "/message.WorkerService/PingNode");
         assert_eq!(frame(&PingMsgResp { is_success: true }), ANSWER);
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn an_authority_with_a_v6_address_is_accepted_and_nonsense_is_not() {
-        assert!(Outgoing::new("[::1]:4000", String::new()).is_ok());
-        assert!(Outgoing::new("a b:4000", String::new()).is_err());
+        assert!(Outgoing::new("http", "[::1]:4000", String::new()).is_ok());
+        assert!(Outgoing::new("http", "a b:4000", String::new()).is_err());
     }
 }

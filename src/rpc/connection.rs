@@ -10,9 +10,12 @@ use dt_probe::Fate;
 use h2::client::{Builder, SendRequest};
 use h2::{Ping, PingPong};
 use nix::sys::socket::{setsockopt, sockopt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_util::sync::CancellationToken;
 
 use crate::fate;
@@ -49,28 +52,66 @@ impl Connection {
     }
 }
 
-/// Connects, starts HTTP/2 and waits until the peer has answered a PING, so that a call made next meets a connection
-/// that is up at both ends: no accept, no SETTINGS is left to be waited for inside its time.
-///
-/// `user_timeout` bounds how long sent bytes may stay unacknowledged before the kernel gives the connection up: a peer
-/// that vanished is dialled anew within one time-out instead of after a quarter of an hour. `place` is held until the socket is closed.
-/// A stranger, who may be no peer at all, is sent one SYN.
-pub(crate) async fn dial(
-    address: SocketAddr,
-    source: Option<IpAddr>,
-    user_timeout: Duration,
-    stranger: bool,
-    place: Option<OwnedSemaphorePermit>,
-    cancel: &CancellationToken,
-) -> Result<Connection, Fate> {
-    let connected = connect(address, source, user_timeout);
-    let connected = if stranger {
+/// How a peer is reached.
+pub(crate) struct Dial<'a> {
+    pub(crate) address: SocketAddr,
+    pub(crate) source: Option<IpAddr>,
+    /// Bounds how long sent bytes may stay unacknowledged before the kernel gives the connection up: a peer that vanished is
+    /// dialled anew within one time-out instead of after a quarter of an hour.
+    pub(crate) user_timeout: Duration,
+    /// It may be no peer at all, and is sent one SYN.
+    pub(crate) stranger: bool,
+    /// Where it is to prove who it is.
+    pub(crate) tls: Option<(TlsConnector, ServerName<'static>)>,
+    /// Held until the socket is closed.
+    pub(crate) place: Option<OwnedSemaphorePermit>,
+    pub(crate) cancel: &'a CancellationToken,
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(crate) enum DialError {
+    /// The ping's fate.
+    Failed(Fate),
+    /// The handshake of TLS failed.
+    Tls(io::Error),
+}
+
+impl DialError {
+    pub(crate) fn fate(&self) -> Fate {
+        match self {
+            DialError::Failed(fate) => *fate,
+            DialError::Tls(error) => fate::of_handshake(error),
+        }
+    }
+}
+
+/// Connects, starts TLS and HTTP/2, and waits until the peer has answered a PING, so that a call made next meets a
+/// connection that is up at both ends: no accept, no SETTINGS is left to be waited for inside its time.
+pub(crate) async fn dial(dial: Dial<'_>) -> Result<Connection, DialError> {
+    let connected = connect(dial.address, dial.source, dial.user_timeout);
+    let connected = if dial.stranger {
         let silent = |_| io::Error::from(io::ErrorKind::TimedOut);
         timeout(ONE_SYN, connected).await.map_err(silent).flatten()
     } else {
         connected.await
     };
-    let stream = connected.map_err(|error| fate::of_dial(&error))?;
+    let stream = connected.map_err(|error| DialError::Failed(fate::of_dial(&error)))?;
+    let (place, cancel) = (dial.place, dial.cancel);
+    match dial.tls {
+        None => start(stream, place, cancel).await.map_err(DialError::Failed),
+        Some((connector, name)) => {
+            let stream = connector.connect(name, stream).await.map_err(DialError::Tls)?;
+            start(stream, place, cancel).await.map_err(DialError::Failed)
+        }
+    }
+}
+
+async fn start(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    place: Option<OwnedSemaphorePermit>,
+    cancel: &CancellationToken,
+) -> Result<Connection, Fate> {
     let (send, mut driver) = Builder::new()
         .enable_push(false)
         .initial_window_size(WINDOW)

@@ -13,6 +13,11 @@ pub(crate) fn of_dial(error: &io::Error) -> Fate {
     of_network(error).unwrap_or(Fate::SendError)
 }
 
+/// The fate of a ping whose connection stood, but not its TLS: a peer that isn't believed, or doesn't believe us, has refused.
+pub(crate) fn of_handshake(error: &io::Error) -> Fate {
+    of_network(error).unwrap_or(Fate::Refused)
+}
+
 /// The fate of a ping that was on its way when its connection failed. Whatever the peer did wrong is `refused`:
 /// reset, end of stream, GOAWAY, RST_STREAM, a broken frame.
 pub(crate) fn of_connection(error: &h2::Error) -> Fate {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use dt_probe::TargetId;
 use tokio::sync::Semaphore;
+use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::Outgoing;
@@ -21,6 +22,8 @@ pub struct GrpcTarget {
     pub source: Option<IpAddr>,
     /// The callee's address as it registered it, told in the message.
     pub host_addr: String,
+    /// The name that its certificate has to bear, where it is pinged by TLS.
+    pub tls: Option<String>,
 }
 
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     pub(crate) source: Option<IpAddr>,
     pub(crate) outgoing: Outgoing,
+    /// Whom it has to prove to be, where it is pinged by TLS.
+    pub(crate) tls: Option<ServerName<'static>>,
     /// Held while dialling, so that overlapping pings share one connection.
     pub(crate) connection: tokio::sync::Mutex<Option<Connection>>,
     /// Pings whose fate isn't decided yet.
@@ -50,14 +55,19 @@ impl Peer {
             address,
             source,
             host_addr,
+            tls,
         } = target;
-        let outgoing =
-            Outgoing::new(&authority, host_addr.clone()).or_else(|_| Outgoing::new(&address.to_string(), host_addr))?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let outgoing = Outgoing::new(scheme, &authority, host_addr.clone())
+            .or_else(|_| Outgoing::new(scheme, &address.to_string(), host_addr))?;
+        // What is no name can be on no certificate: the address stands in, and will hardly be either.
+        let tls = tls.map(|name| ServerName::try_from(name).unwrap_or_else(|_| address.ip().into()));
         Ok(Self {
             id,
             address,
             source,
             outgoing,
+            tls,
             connection: tokio::sync::Mutex::new(None),
             in_flight: AtomicU32::new(0),
             holders: AtomicU32::new(1),

@@ -9,7 +9,7 @@ use dt_probe::{Clock, Fate, Sample, What};
 use tokio::time::{Instant, timeout};
 
 use crate::call::{CallError, ping_node};
-use crate::connection::{Connection, dial};
+use crate::connection::{Connection, Dial, DialError, dial};
 use crate::peer::Peer;
 use crate::prober::Shared;
 use crate::wait::{Waited, until};
@@ -121,11 +121,22 @@ async fn connect(shared: &Shared, peer: &Peer, queued: &AtomicBool) -> Result<Co
     queued.store(false, Relaxed);
     let place = Arc::clone(&shared.places).try_acquire_owned().ok();
     let keep = place.is_some();
-    let user_timeout = shared.config.timeout;
-    let stranger = !peer.is_proven();
-    let dialled = dial(peer.address, peer.source, user_timeout, stranger, place, &shared.cancel).await;
+    let tls = shared.config.tls.as_ref().zip(peer.tls.clone());
+    let dialled = dial(Dial {
+        address: peer.address,
+        source: peer.source,
+        user_timeout: shared.config.timeout,
+        stranger: !peer.is_proven(),
+        tls: tls.map(|(tls, name)| (tls.connector(), name)),
+        place,
+        cancel: &shared.cancel,
+    })
+    .await;
     drop(turn);
-    let connection = dialled?;
+    if let Err(DialError::Tls(error)) = &dialled {
+        shared.complain(peer, error);
+    }
+    let connection = dialled.map_err(|error| error.fate())?;
     if keep {
         *kept = Some(connection.clone());
     }

@@ -18,9 +18,13 @@ use tokio_util::task::TaskTracker;
 use crate::gate::Gate;
 use crate::peer::{GrpcTarget, Peer};
 use crate::ping;
+use crate::tls::Tls;
 
 /// How long an answer after its time-out can still be told as late, at least.
 const MIN_LATE_MEMORY: Duration = Duration::from_secs(3);
+
+/// At most one line in this time tells of a handshake that failed.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
 /// Settings of a [`Prober`].
 #[derive(Clone, Debug)]
@@ -41,6 +45,8 @@ pub struct ProberConfig {
     /// Whether targets are pinged that have answered. Where they aren't, the prober only asks those of
     /// [`Prober::add_stranger`], until they answer. Default true.
     pub pings: bool,
+    /// For targets that are pinged by TLS. Default: none.
+    pub tls: Option<Tls>,
     /// Counts the suspends of this host, whoever notices them. Default: a count of its own, always 0.
     pub suspends: Arc<AtomicU64>,
 }
@@ -55,6 +61,7 @@ impl Default for ProberConfig {
             max_dials: 1024,
             max_overlap: 4,
             pings: true,
+            tls: None,
             suspends: Arc::default(),
         }
     }
@@ -120,6 +127,8 @@ pub(crate) struct Shared {
     /// Gives up whatever is under way.
     pub(crate) cancel: CancellationToken,
     started: Instant,
+    /// When it was last said that TLS failed with a peer.
+    complained: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug)]
@@ -159,6 +168,7 @@ impl Prober {
             tracker: TaskTracker::new(),
             cancel: CancellationToken::new(),
             started: Instant::now(),
+            complained: Mutex::new(None),
             config,
         });
         shared.tracker.spawn(keep_schedule(Arc::clone(&shared)));
@@ -293,6 +303,15 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code panics while holding it; if one did, the state is still whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A handshake of TLS failed: most likely so with all peers.
+    pub(crate) fn complain(&self, peer: &Peer, error: &std::io::Error) {
+        let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
+        if complained.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
+            *complained = Some(Instant::now());
+            tracing::warn!(address = %peer.address, name = ?peer.tls, %error, "TLS with a peer fails");
+        }
     }
 
     fn now(&self) -> Mono {

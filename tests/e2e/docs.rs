@@ -80,6 +80,7 @@ fn named(text: &str) -> BTreeSet<String> {
         "dt_probe",
         "dt_record",
         "dt_rpc",
+        "dt_serve",
         "dt_sink",
         "dt_test",
     ];

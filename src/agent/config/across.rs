@@ -1,5 +1,7 @@
 //! What no key can check or decide alone.
 
+use dt_rpc::TlsMode;
+
 use super::host_port::HostPort;
 use super::key::Key;
 use super::keys::key;
@@ -10,8 +12,10 @@ use super::raw::{Raw, Source};
 pub(super) fn check(layers: &mut Layers<'_>) {
     node(layers);
     membership(layers);
+    listen(layers);
     advertise(layers);
     source_ports(layers);
+    tls(layers);
     topics(layers);
 }
 
@@ -73,6 +77,18 @@ fn membership(layers: &mut Layers<'_>) {
     }
 }
 
+/// Others ping whoever registers, and probe his port.
+fn listen(layers: &mut Layers<'_>) {
+    let off = layers.draft.listen.is_none() && !layers.failed.contains("listen");
+    if off && !layers.draft.file_membership && !layers.failed.contains("membership") {
+        fail(
+            layers,
+            "listen",
+            "membership is zookeeper, and whoever registers there has to answer",
+        );
+    }
+}
+
 /// Who says only where to listen is reached there. The original's variables are left their own meaning: it registers
 /// `localhost` unless told otherwise.
 fn advertise(layers: &mut Layers<'_>) {
@@ -115,6 +131,24 @@ fn source_ports(layers: &mut Layers<'_>) {
             layers.draft.source_ports
         );
         fail(layers, "source_port_range", &reason);
+    }
+}
+
+fn tls(layers: &mut Layers<'_>) {
+    let tls = &layers.draft.grpc_tls;
+    if tls.mode == TlsMode::Off || layers.failed.contains("grpc.tls") {
+        return;
+    }
+    let files = [
+        ("grpc.tls_certificate", tls.certificate.as_os_str().is_empty()),
+        ("grpc.tls_key", tls.key.as_os_str().is_empty()),
+        ("grpc.tls_authorities", tls.authorities.as_os_str().is_empty()),
+    ];
+    let reason = format!("not set, but grpc.tls is {}", tls.mode);
+    for (path, missing) in files {
+        if missing {
+            fail(layers, path, &reason);
+        }
     }
 }
 

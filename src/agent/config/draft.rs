@@ -7,6 +7,7 @@ use dt_kernel::CardStamps;
 use dt_kernel::sandbox::Sandbox;
 use dt_kernel::thread::Scheduling;
 use dt_probe::ProbeKind;
+use dt_rpc::TlsConfig;
 
 use super::host_port::HostPort;
 use super::model::{AgentConfig, Kafka, Log, Membership, NodeLabels, Sink, TcpMethod, Timing, ZooKeeper};
@@ -32,6 +33,7 @@ pub(super) struct Draft {
     pub(super) kinds: Vec<ProbeKind>,
     pub(super) interval: PerKind,
     pub(super) timeout: PerKind,
+    pub(super) grpc_tls: TlsConfig,
     pub(super) tcp_method: TcpMethod,
     pub(super) icmp_payload_bytes: u16,
     pub(super) source_ports: u16,
@@ -87,7 +89,6 @@ impl Draft {
                 timeout: self.timeout.of(kind),
             })
         };
-        let local = || HostPort::new("localhost", ORIGINAL_PORT);
         AgentConfig {
             icmp: timing(ProbeKind::Icmp),
             tcp: timing(ProbeKind::Tcp),
@@ -98,8 +99,10 @@ impl Draft {
             rack: self.rack,
             region: self.region,
             node_labels: self.ask_kubernetes.then_some(self.node_labels),
-            listen: self.listen.unwrap_or_else(local),
-            advertise: self.advertise.unwrap_or_else(local),
+            listen: self.listen,
+            advertise: self
+                .advertise
+                .unwrap_or_else(|| HostPort::new("localhost", ORIGINAL_PORT)),
             membership: match (self.file_membership, self.peers) {
                 (true, Some(path)) => Membership::File(path),
                 _ => Membership::ZooKeeper(self.zookeeper),
@@ -107,6 +110,7 @@ impl Draft {
             max_peers: self.max_peers,
             sinks: self.sinks,
             kafka: self.kafka,
+            grpc_tls: self.grpc_tls,
             tcp_method: self.tcp_method,
             icmp_payload_bytes: self.icmp_payload_bytes,
             source_ports: self.source_ports,

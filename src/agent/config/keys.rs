@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::draft::PerKind;
-use super::host_port::HostPort;
 use super::key::{Convert, Key, Kind, Original};
 use super::networks;
 use super::parse;
@@ -119,10 +118,10 @@ pub static KEYS: &[Key] = &[
         path: "listen",
         value: "HOST:PORT",
         default: "localhost:4000",
-        accepted: "HOST:PORT or [V6]:PORT; port 0 lets the kernel choose",
+        accepted: "HOST:PORT or [V6]:PORT; port 0 lets the kernel choose; or off, with a peers file",
         help: "Where gRPC is answered and TCP probes of others arrive",
         why: "The Go original's.",
-        kind: Kind::Text(|d, v| put(&mut d.listen, HostPort::parse(v).map(Some))),
+        kind: Kind::Text(|d, v| put(&mut d.listen, parse::listen(v))),
         ..KEY
     },
     Key {
@@ -312,6 +311,60 @@ pub static KEYS: &[Key] = &[
         help: "How long a gRPC ping may take before it counts as lost",
         why: "The Go original's.",
         kind: Kind::Text(|d, v| put(&mut d.timeout.grpc, parse::timeout(v))),
+        ..KEY
+    },
+    Key {
+        path: "grpc.tls",
+        value: "HOW",
+        default: "off",
+        accepted: "off, accept, use or require",
+        help: "TLS of gRPC: none; answering TLS and cleartext, pinging in cleartext; answering both, pinging by TLS (agents \
+               of the Go original in cleartext); or TLS alone, both ways",
+        why: "The Go original speaks cleartext. A running mesh takes the steps in this order, each node by node.",
+        kind: Kind::Text(|d, v| put(&mut d.grpc_tls.mode, v.parse())),
+        ..KEY
+    },
+    Key {
+        path: "grpc.tls_certificate",
+        value: "FILE",
+        accepted: "the path of a PEM file with this node's certificate, then those between it and an authority",
+        help: "What this node shows to those it pings and to those who ping it; read again when it changes",
+        kind: Kind::Text(|d, v| put(&mut d.grpc_tls.certificate, Ok(v.into()))),
+        ..KEY
+    },
+    Key {
+        path: "grpc.tls_key",
+        value: "FILE",
+        accepted: "the path of a PEM file with one private key, not encrypted",
+        help: "The private key of that certificate; read again when it changes",
+        kind: Kind::Text(|d, v| put(&mut d.grpc_tls.key, Ok(v.into()))),
+        ..KEY
+    },
+    Key {
+        path: "grpc.tls_authorities",
+        value: "FILE",
+        accepted: "the path of a PEM file with certificates of authorities",
+        help: "Whose certificates are believed, of those who are pinged and of those who ping; read again when it changes",
+        kind: Kind::Text(|d, v| put(&mut d.grpc_tls.authorities, Ok(v.into()))),
+        ..KEY
+    },
+    Key {
+        path: "grpc.tls_verify_clients",
+        value: "BOOL",
+        default: "true",
+        accepted: SWITCH,
+        help: "Whether those who ping by TLS have to show a certificate of these authorities",
+        why: "Every agent has one.",
+        kind: Kind::Bare(|d, v| put(&mut d.grpc_tls.verify_clients, parse::switch(v))),
+        ..KEY
+    },
+    Key {
+        path: "grpc.tls_name",
+        value: "NAME",
+        accepted: "a DNS name or an IP address; nothing for the address that each peer registered",
+        help: "The name that the certificates of those who are pinged have to bear",
+        why: "A certificate usually names its host. Where hosts come and go by address, all agents may share a name instead.",
+        kind: Kind::Text(|d, v| put(&mut d.grpc_tls.name, parse::tls_name(v))),
         ..KEY
     },
     Key {

@@ -8,6 +8,7 @@ use dt_kernel::CardStamps;
 use dt_kernel::sandbox::Sandbox;
 use dt_kernel::thread::Scheduling;
 use dt_probe::ProbeKind;
+use dt_rpc::TlsConfig;
 
 use super::host_port::HostPort;
 use super::networks::AllowedNetworks;
@@ -27,8 +28,8 @@ pub struct AgentConfig {
     pub region: String,
     /// The labels in Kubernetes that say what isn't set of these; `None` where Kubernetes isn't asked.
     pub node_labels: Option<NodeLabels>,
-    /// Where gRPC is answered and TCP probes of others arrive. Port 0 lets the kernel choose.
-    pub listen: HostPort,
+    /// Where gRPC is answered and TCP probes of others arrive; `None` where nothing is answered. Port 0 lets the kernel choose.
+    pub listen: Option<HostPort>,
     /// The address registered for others. Its port is 0 only where it was derived from a `listen` port of 0:
     /// then the port that was bound takes its place.
     pub advertise: HostPort,
@@ -46,6 +47,8 @@ pub struct AgentConfig {
     pub tcp: Option<Timing>,
     /// gRPC pings; `None` where the kind is off.
     pub grpc: Option<Timing>,
+    /// TLS of gRPC: both of what is answered and of pings.
+    pub grpc_tls: TlsConfig,
     /// How TCP probes are made.
     pub tcp_method: TcpMethod,
     /// Payload of an echo request in bytes, 16..=1452.

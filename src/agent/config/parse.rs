@@ -80,6 +80,26 @@ pub(super) fn reachable(text: &str) -> Result<HostPort, String> {
     Ok(place)
 }
 
+/// A name that a certificate can bear, or nothing.
+pub(super) fn tls_name(text: &str) -> Result<Option<String>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    match tokio_rustls::rustls::pki_types::ServerName::try_from(text) {
+        Ok(_) => Ok(Some(text.to_owned())),
+        Err(_) => Err("no name that a certificate can bear".to_owned()),
+    }
+}
+
+/// Where to answer; `off` for nowhere.
+pub(super) fn listen(text: &str) -> Result<Option<HostPort>, String> {
+    if text == "off" {
+        Ok(None)
+    } else {
+        HostPort::parse(text).map(Some)
+    }
+}
+
 /// Where to serve HTTP; `off` or nothing for nowhere.
 pub(super) fn http(text: &str) -> Result<Option<HostPort>, String> {
     if text.is_empty() || text == "off" {

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use dt_probe::{Event, ProbeKind, TargetId, TargetSpec, What};
 use dt_record::Endpoint;
-use dt_rpc::GrpcTarget;
+use dt_rpc::{GrpcTarget, TlsMode};
 
 use super::Mesh;
 use crate::config::is_one_host;
@@ -128,7 +128,15 @@ impl Mesh {
             match kind {
                 ProbeKind::Grpc => {
                     let authority = peer.member.authority();
+                    let tls = &self.config.grpc_tls;
+                    // What somebody may have written into ZooKeeper doesn't decide where TLS is required.
+                    let by_tls = match tls.mode {
+                        TlsMode::Off | TlsMode::Accept => false,
+                        TlsMode::Use => !peer.member.original,
+                        TlsMode::Require => true,
+                    };
                     let target = GrpcTarget {
+                        tls: by_tls.then(|| tls.name.clone().unwrap_or_else(|| peer.member.address.to_string())),
                         host_addr: authority.clone(),
                         authority,
                         address: SocketAddr::new(ip, peer.member.port),

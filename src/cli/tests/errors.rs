@@ -112,7 +112,7 @@ fn every_error_of_every_layer_at_once_with_key_value_origin_and_what_is_accepted
 fn values_that_are_refused() {
     for (key, values) in [
         ("node", &["", "a|b", "a\tb"][..]),
-        ("listen", &["", "localhost", ":4000", "a:b", "a:65536"]),
+        ("listen", &["", "off", "localhost", ":4000", "a:b", "a:65536"]),
         (
             "advertise",
             &[
@@ -131,6 +131,13 @@ fn values_that_are_refused() {
         ("grpc-timeout", &["", "61s"]),
         ("icmp-payload-bytes", &["15", "1453"]),
         ("method", &["", "udp"]),
+        ("grpc-tls", &["", "on", "use"]),
+        ("grpc-tls-name", &["a b", "*"]),
+        ("sandbox", &["", "on"]),
+        (
+            "zookeeper-allowed-networks",
+            &["", "10.0.0.0/33", "10.1.0.0/8", "all", "own,"],
+        ),
         ("source-ports", &["0", "1025"]),
         ("source-port-range", &["61000", "61100-61000", "80-1080", "61000-61010"]),
         ("window", &["999ms", "7s", "61m", "1000.5ms", "10"]),

@@ -10,6 +10,10 @@ use dt_agent::config::{KEYS, Key};
 fn samples(key: &Key) -> [&'static str; 4] {
     match key.path {
         "node" | "cluster" | "zone" | "rack" | "region" | "kafka.client_id" => ["from file", "o", "v", "f \"\\ ü"],
+        "grpc.tls" => ["off", "off", "off", "off"],
+        "grpc.tls_certificate" | "grpc.tls_key" | "grpc.tls_authorities" => ["/a", "/b", "/c", "/d"],
+        "grpc.tls_verify_clients" => ["false", "true", "false", "true"],
+        "grpc.tls_name" => ["a.b", "10.0.0.1", "", "::1"],
         "listen" | "advertise" => ["a:1", "b:2", "[::1]:3", "10.0.0.1:4"],
         "membership" => ["file", "file", "file", "zookeeper"],
         "peers" => ["/a", "/b", "/c d", "e"],
@@ -61,6 +65,7 @@ fn shown(key: &Key, layer: usize, sample: &str) -> String {
         "kubernetes.node_labels",
         "zookeeper.verify_members",
         "metrics.peers",
+        "grpc.tls_verify_clients",
     ];
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
     match key.path {

@@ -96,6 +96,7 @@ fn a_peer_that_vanishes_is_lost_then_dialled_anew_when_it_is_back() {
         assert!(
             running
                 .server
+                .door()
                 .stats()
                 .accepted
                 .load(std::sync::atomic::Ordering::SeqCst)

@@ -22,7 +22,7 @@ async fn many_pings_share_one_connection() {
     for _ in 0..50 {
         probe.received().await;
     }
-    assert_eq!(running.server.stats().accepted.load(SeqCst), 1);
+    assert_eq!(running.server.door().stats().accepted.load(SeqCst), 1);
     assert!(running.server.stats().pings.load(SeqCst) >= 50);
 }
 
@@ -39,11 +39,11 @@ async fn without_room_for_a_connection_each_ping_dials_and_closes() {
     for _ in 0..10 {
         probe.received().await;
     }
-    assert!(running.server.stats().accepted.load(SeqCst) >= 10);
+    assert!(running.server.door().stats().accepted.load(SeqCst) >= 10);
     probe.prober.set_enabled(false);
     eventually("the connections are closed", || {
         while probe.events.try_recv().is_ok() {}
-        running.server.stats().open.load(SeqCst) == 0
+        running.server.door().stats().open.load(SeqCst) == 0
     })
     .await;
 }
@@ -58,7 +58,7 @@ async fn a_peer_that_restarts_is_found_again() {
     while probe.fate().await != Fate::Refused {}
     let again = Running::with(&address.to_string(), ServerOptions::default()).await;
     while probe.fate().await != Fate::Received {}
-    assert_eq!(again.server.stats().accepted.load(SeqCst), 1);
+    assert_eq!(again.server.door().stats().accepted.load(SeqCst), 1);
 }
 
 #[tokio::test]
@@ -166,7 +166,7 @@ async fn drain_waits_for_answers_and_counts_what_it_gives_up() {
     assert_eq!(probe.prober.drain(Instant::now() + PATIENCE).await, 0);
     assert_eq!(probe.prober.in_flight(), 0);
     eventually("its connection is closed", || {
-        running.server.stats().open.load(SeqCst) == 0
+        running.server.door().stats().open.load(SeqCst) == 0
     })
     .await;
 }
@@ -220,7 +220,7 @@ async fn a_thousand_peers_get_each_fate_exactly_once() {
         "every answer of the server is one event"
     );
     assert_eq!(
-        running.server.stats().accepted.load(SeqCst),
+        running.server.door().stats().accepted.load(SeqCst),
         900,
         "one connection a peer"
     );
@@ -253,7 +253,11 @@ async fn a_stranger_who_answers_is_pinged_as_any_other() {
     for _ in 0..20 {
         probe.received().await;
     }
-    assert_eq!(running.server.stats().accepted.load(SeqCst), 1, "over one connection");
+    assert_eq!(
+        running.server.door().stats().accepted.load(SeqCst),
+        1,
+        "over one connection"
+    );
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use dt_probe::Fate;
 use dt_rpc::ServerOptions;
 use dt_rpc::message::PingMsg;
 use dt_rpc::message::worker_service_client::WorkerServiceClient;
+use dt_serve::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tonic::transport::Channel;
@@ -20,6 +21,9 @@ use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+
+/// What every HTTP/2 client says first.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 async fn channel(running: &Running) -> Channel {
     Channel::from_shared(format!("http://{}", running.address))
@@ -171,7 +175,7 @@ async fn garbage_resets_and_slow_callers_disturb_nobody() {
     }
     // All of them have been through the accept loop, and it goes on.
     eventually("all were accepted or gone", || {
-        let stats = running.server.stats();
+        let stats = running.server.door().stats();
         stats.accepted.load(SeqCst) + stats.accept_errors.load(SeqCst) >= 507
     })
     .await;
@@ -180,29 +184,75 @@ async fn garbage_resets_and_slow_callers_disturb_nobody() {
     }
     eventually("only those who began HTTP/2 are open", || {
         while probe.events.try_recv().is_ok() {}
-        running.server.stats().open.load(SeqCst) == 2
+        running.server.door().stats().open.load(SeqCst) == 2
     })
     .await;
 }
 
 #[tokio::test]
 async fn connections_beyond_the_cap_are_closed_at_once_and_room_comes_back() {
-    let running = Running::with(
-        "127.0.0.1:0",
-        ServerOptions {
-            max_connections: 1,
-            ..ServerOptions::default()
+    for limits in [
+        Limits {
+            arriving: 9,
+            open: 1,
+            per_source: 9,
         },
-    )
+        Limits {
+            arriving: 9,
+            open: 9,
+            per_source: 1,
+        },
+    ] {
+        let options = ServerOptions {
+            limits,
+            ..ServerOptions::default()
+        };
+        let running = Running::with("127.0.0.1:0", options).await;
+        let stats = running.server.door().stats();
+        let mut first = TcpStream::connect(running.address).await.unwrap();
+        first.write_all(PREFACE).await.unwrap();
+        eventually("the first is in", || stats.open.load(SeqCst) == 1).await;
+        let mut second = TcpStream::connect(running.address).await.unwrap();
+        second.write_all(PREFACE).await.unwrap();
+        assert_eq!(second.read(&mut [0; 1]).await.unwrap_or(0), 0);
+        assert_eq!(stats.turned_away.load(SeqCst), 1);
+        drop(first);
+        let mut probe = Probe::of(running.address, config(30_000, 20));
+        while probe.fate().await != Fate::Received {}
+    }
+}
+
+#[tokio::test]
+async fn a_crowd_that_says_nothing_keeps_nobody_out() {
+    const CROWD: usize = 50;
+    let limits = Limits {
+        arriving: 4,
+        open: 2,
+        per_source: 2,
+    };
+    let options = ServerOptions {
+        limits,
+        ..ServerOptions::default()
+    };
+    let running = Running::with("127.0.0.1:0", options).await;
+    let mut crowd = Vec::new();
+    for n in 0..CROWD {
+        let mut silent = TcpStream::connect(running.address).await.unwrap();
+        silent.write_all(&PREFACE[..n % PREFACE.len()]).await.unwrap();
+        crowd.push(silent);
+    }
+    let stats = running.server.door().stats();
+    eventually("most of them had to go", || {
+        stats.pushed_out.load(SeqCst) == (CROWD - limits.arriving) as u64
+    })
     .await;
-    let first = TcpStream::connect(running.address).await.unwrap();
-    eventually("the first is in", || running.server.stats().accepted.load(SeqCst) == 1).await;
-    let mut second = TcpStream::connect(running.address).await.unwrap();
-    assert_eq!(second.read(&mut [0; 1]).await.unwrap_or(0), 0);
-    assert_eq!(running.server.stats().turned_away.load(SeqCst), 1);
-    drop(first);
-    let mut probe = Probe::of(running.address, config(30_000, 20));
-    while probe.fate().await != Fate::Received {}
+    // Whose connection is dialled into the midst of them, and who keeps his.
+    let mut probe = Probe::of(running.address, config(30_000, 10));
+    for _ in 0..10 {
+        probe.received().await;
+        crowd.push(TcpStream::connect(running.address).await.unwrap());
+    }
+    assert_eq!((stats.open.load(SeqCst), stats.turned_away.load(SeqCst)), (1, 0));
 }
 
 #[tokio::test]
@@ -220,12 +270,15 @@ async fn shutdown_ends_though_callers_hold_on() {
     let server = running.server.clone();
     running.stop().await;
     assert!(TcpStream::connect(address).await.is_err(), "no longer listening");
-    eventually("all connections are closed", || server.stats().open.load(SeqCst) == 0).await;
+    eventually("all connections are closed", || {
+        server.door().stats().open.load(SeqCst) == 0
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn localhost_listens_on_each_of_its_addresses() {
-    let listeners = dt_rpc::bind("localhost:0").await.unwrap();
+    let listeners = dt_serve::bind("localhost:0").await.unwrap();
     let addresses: Vec<_> = listeners
         .iter()
         .map(|listener| listener.local_addr().unwrap())
@@ -259,16 +312,16 @@ async fn the_v6_wildcard_takes_v4_callers_too() {
 async fn errors_of_bind_name_the_address_and_what_is_accepted() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let error = dt_rpc::bind(&address).await.unwrap_err().to_string();
+    let error = dt_serve::bind(&address).await.unwrap_err().to_string();
     assert!(error.contains(&address) && error.contains("in use"), "{error}");
     for nonsense in ["4000", "127.0.0.1", "127.0.0.1:70000", ""] {
-        let error = dt_rpc::bind(nonsense).await.unwrap_err().to_string();
+        let error = dt_serve::bind(nonsense).await.unwrap_err().to_string();
         assert!(
             error.contains(&format!("{nonsense:?}")) && error.contains("host:port"),
             "{error}"
         );
     }
     // An address of the documentation net, which this host doesn't have.
-    let error = dt_rpc::bind("192.0.2.1:0").await.unwrap_err().to_string();
+    let error = dt_serve::bind("192.0.2.1:0").await.unwrap_err().to_string();
     assert!(error.contains("192.0.2.1:0"), "{error}");
 }

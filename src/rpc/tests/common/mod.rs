@@ -31,6 +31,7 @@ pub(crate) fn target(address: SocketAddr) -> GrpcTarget {
         address,
         source: None,
         host_addr: address.to_string(),
+        tls: None,
     }
 }
 
@@ -106,7 +107,7 @@ impl Running {
     }
 
     pub(crate) async fn with(address: &str, options: ServerOptions) -> Self {
-        let listeners = dt_rpc::bind(address).await.unwrap();
+        let listeners = dt_serve::bind(address).await.unwrap();
         let address = listeners[0].local_addr().unwrap();
         let server = Server::new(options).await.unwrap();
         let (stop, stopped) = oneshot::channel();
