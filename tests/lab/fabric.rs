@@ -84,7 +84,7 @@ impl Fabric {
         let (net, port) = (z * 8 + r, format!("r{number}"));
         let link = Link::Rack(number);
         if slowable.contains(&link) {
-            self.lines.push((link, Line::new(&rack, "uplink", &self.core, &port)?));
+            self.lines.push((link, Line::join(&rack, "uplink", &self.core, &port)?));
         } else {
             rack.join("uplink", &self.core, &port)?;
         }
@@ -99,7 +99,7 @@ impl Fabric {
             let port = format!("p{place}");
             let link = Link::Node(n);
             if slowable.contains(&link) {
-                self.lines.push((link, Line::new(&namespace, "eth0", &rack, &port)?));
+                self.lines.push((link, Line::join(&namespace, "eth0", &rack, &port)?));
             } else {
                 namespace.join("eth0", &rack, &port)?;
             }

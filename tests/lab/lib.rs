@@ -10,6 +10,7 @@ pub mod capture;
 pub mod collector;
 pub mod delay;
 pub mod disk;
+pub mod ensemble;
 pub mod error;
 pub mod fabric;
 pub mod forward;

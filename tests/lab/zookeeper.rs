@@ -15,7 +15,7 @@ use tempfile::TempDir;
 const CLASS_PATH: [&str; 2] = ["/usr/share/java/zookeeper.jar", "/usr/share/java/slf4j-nop.jar"];
 
 /// How long a server may take to answer. It takes less than a second; a loaded machine may be far slower.
-const READY: Duration = Duration::from_secs(60);
+pub(super) const READY: Duration = Duration::from_secs(60);
 
 /// One running server, killed by its process id when dropped.
 ///
@@ -45,6 +45,18 @@ impl ZooKeeper {
     /// # Errors
     /// As [`ZooKeeper::start`].
     pub fn stopped() -> io::Result<ZooKeeper> {
+        ZooKeeper::prepared("", None)
+    }
+
+    /// Prepares the server `id` of the ensemble that `lines` of its configuration name.
+    ///
+    /// # Errors
+    /// As [`ZooKeeper::start`].
+    pub(super) fn member(lines: &str, id: usize) -> io::Result<ZooKeeper> {
+        ZooKeeper::prepared(lines, Some(id))
+    }
+
+    fn prepared(lines: &str, id: Option<usize>) -> io::Result<ZooKeeper> {
         for jar in CLASS_PATH {
             if !Path::new(jar).exists() {
                 let what = format!("{jar} is missing; install Debian's package: apt-get install zookeeper");
@@ -56,12 +68,15 @@ impl ZooKeeper {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let data = directory.path().join("data");
         fs::create_dir(&data)?;
+        if let Some(id) = id {
+            fs::write(data.join("myid"), id.to_string())?;
+        }
         fs::write(
             directory.path().join("zoo.cfg"),
             format!(
                 "tickTime=500\ninitLimit=20\nsyncLimit=10\nminSessionTimeout=1000\nmaxSessionTimeout=60000\n\
                  dataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\nmaxClientCnxns=0\n\
-                 admin.enableServer=false\n4lw.commands.whitelist=*\n",
+                 admin.enableServer=false\n4lw.commands.whitelist=*\n{lines}",
                 data.display()
             ),
         )?;
@@ -89,6 +104,12 @@ impl ZooKeeper {
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
+    }
+
+    /// Whether it runs and isn't paused.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.child.is_some() && !self.paused
     }
 
     /// Ends the server in good order (SIGTERM) and waits for it. Does nothing where it doesn't run.
@@ -152,6 +173,15 @@ impl ZooKeeper {
     /// # Errors
     /// As [`ZooKeeper::start`].
     pub fn restart(&mut self) -> io::Result<()> {
+        self.spawn()?;
+        self.wait_until_it_serves()
+    }
+
+    /// As [`ZooKeeper::restart`], without waiting.
+    ///
+    /// # Errors
+    /// Where Java can't be run.
+    pub(super) fn spawn(&mut self) -> io::Result<()> {
         self.kill()?;
         let log = File::create(self.directory.path().join("server.log"))?;
         let child = Command::new("java")
@@ -169,6 +199,14 @@ impl ZooKeeper {
                 )
             })?;
         self.child = Some(child);
+        Ok(())
+    }
+
+    /// Waits until it serves clients.
+    ///
+    /// # Errors
+    /// Where it ends or takes too long.
+    pub(super) fn wait_until_it_serves(&mut self) -> io::Result<()> {
         let deadline = Instant::now() + READY;
         // `ruok` answers before requests are served; `srvr` names the mode only then.
         while !self.command("srvr").is_ok_and(|answer| answer.contains("Mode:")) {

@@ -7,6 +7,8 @@
 )]
 
 // The lab's own file: as a package the lab would bring Kafka along.
+#[path = "../../../../tests/lab/ensemble.rs"]
+pub mod ensemble;
 #[path = "../../../../tests/lab/zookeeper.rs"]
 pub mod zookeeper;
 
