@@ -9,6 +9,7 @@ mod allowed;
 mod between;
 mod books;
 pub mod config;
+mod ending;
 mod health;
 mod http;
 mod kubernetes;

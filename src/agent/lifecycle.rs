@@ -1,9 +1,8 @@
-//! From configuration to a running agent, and from a signal to an orderly end.
+//! From configuration to a running agent.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use dt_membership::{FileError, Handle as MembershipHandle, Registration, State, file, zookeeper};
@@ -15,12 +14,12 @@ use dt_sink::Publisher;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 
 use crate::aggregate::Aggregate;
 use crate::allowed::Allowed;
 use crate::between::Between;
-use crate::books::{self, Books, Ledger};
+use crate::books::{Books, Ledger};
 use crate::config::{AgentConfig, Membership};
 use crate::health::Health;
 use crate::http;
@@ -38,17 +37,6 @@ use crate::status::Shared;
 
 /// gRPC fates that may wait for the mesh task.
 const PINGS: usize = 4096;
-/// How long the end may take in all, so that the process is gone within 5 s on a busy machine too; the parts below fit
-/// into it.
-const SHUTDOWN: Duration = Duration::from_millis(4300);
-/// How long to wait for the membership to confirm that this node is gone.
-const DEREGISTER: Duration = Duration::from_millis(600);
-/// How long after the time-out of the last probe its fate is known for certain: the command to stop sending and the
-/// expiry each take a turn of the probe thread.
-const LAST_TURN: Duration = Duration::from_millis(250);
-/// The longest wait for probes in flight.
-const IN_FLIGHT: Duration = Duration::from_secs(3);
-
 /// What an operator may ask of a running agent, by a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
@@ -70,19 +58,22 @@ pub struct Hooks {
 
 /// A running agent.
 pub struct Agent {
-    shared: Arc<Shared>,
-    server: Arc<Server>,
-    membership: Arc<MembershipHandle>,
-    publisher: Arc<Publisher>,
-    control: mpsc::Sender<Control>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) server: Arc<Server>,
+    pub(crate) membership: Arc<MembershipHandle>,
+    pub(crate) publisher: Arc<Publisher>,
+    pub(crate) control: mpsc::Sender<Control>,
     /// Gives the books, where the mesh task ended in order.
-    mesh: JoinHandle<Option<Ledger>>,
-    stop_server: oneshot::Sender<()>,
-    stop_http: Option<oneshot::Sender<()>>,
+    pub(crate) mesh: JoinHandle<Option<Ledger>>,
+    pub(crate) stop_server: oneshot::Sender<()>,
+    pub(crate) stop_http: Option<oneshot::Sender<()>>,
     http: Option<SocketAddr>,
-    longest_timeout: Duration,
+    pub(crate) longest_timeout: Duration,
     kinds: Vec<ProbeKind>,
     problems: Vec<String>,
+    /// When this node was gone from a membership that tells the others so.
+    pub(crate) left: OnceLock<Instant>,
+    pub(crate) is_announced: bool,
 }
 
 impl Agent {
@@ -190,6 +181,7 @@ impl Agent {
             grpc,
             control: orders,
         };
+        let is_announced = matches!(config.membership, Membership::ZooKeeper(_));
         let longest_timeout = config
             .probes()
             .map(|(_, timing)| timing.timeout)
@@ -240,6 +232,8 @@ impl Agent {
             longest_timeout,
             kinds,
             problems,
+            left: OnceLock::new(),
+            is_announced,
         };
         agent.membership.set_state(State::Serving).await;
         Ok(agent)
@@ -272,82 +266,6 @@ impl Agent {
     /// Toggles probing on this node, as SIGUSR1 does.
     pub async fn toggle(&self) {
         let _ = self.control.send(Control::Toggle).await;
-    }
-
-    /// Is gone from the membership, and no longer ready; answers and probes on. Asked again, it changes nothing.
-    pub async fn leave(&self) {
-        self.shared.readiness.draining();
-        self.server.set_serving(false).await;
-        if !self.membership.deregister(DEREGISTER).await {
-            tracing::warn!("the membership has not confirmed that this node is gone; its session's end will remove it");
-        }
-    }
-
-    /// Runs until `shutdown`, then ends in order; does meanwhile what `orders` say. False where the agent ended of
-    /// itself, which it never should: better to be restarted than to answer for a node that probes nothing.
-    pub async fn run(mut self, shutdown: impl Future<Output = ()>, mut orders: mpsc::Receiver<Order>) -> bool {
-        tokio::pin!(shutdown);
-        let sound = loop {
-            tokio::select! {
-                () = &mut shutdown => break true,
-                Some(order) = orders.recv() => match order {
-                    Order::Toggle => self.toggle().await,
-                    Order::Leave => {
-                        tracing::info!("leaving the membership; answering until the end");
-                        self.leave().await;
-                    }
-                },
-                ended = &mut self.mesh => {
-                    tracing::error!(error = ?ended.err().map(|e| e.to_string()), "the mesh task has ended");
-                    self.mesh = tokio::spawn(async { None });
-                    break false;
-                }
-            }
-        };
-        self.shut_down().await;
-        sound
-    }
-
-    /// The orderly end, within 5 s whatever is down: deregister while still answering, stop sending, wait for what is
-    /// in flight up to min(time-out, 3 s), publish the last window, stop answering.
-    pub async fn shut_down(self) {
-        let began = Instant::now();
-        let end = began + SHUTDOWN;
-        tracing::info!("shutting down");
-        self.leave().await;
-        let until = Instant::now() + (self.longest_timeout + LAST_TURN).min(IN_FLIGHT);
-        let _ = self.control.send(Control::Drain(until)).await;
-        let ledger = timeout_at(end - Duration::from_millis(600), self.mesh).await;
-        let ledger = ledger.ok().and_then(Result::ok).flatten();
-        if ledger.is_none() {
-            tracing::error!("the mesh task did not end in order: its last window is lost");
-        }
-        for drained in self.publisher.drain(end - Duration::from_millis(100)).await {
-            if drained.unpublished > 0 {
-                tracing::warn!(
-                    sink = drained.sink,
-                    records = drained.unpublished,
-                    "records not published"
-                );
-            }
-        }
-        let _ = self.stop_server.send(());
-        drop(self.stop_http);
-        if let Ok(membership) = Arc::try_unwrap(self.membership) {
-            let _ = timeout(Duration::from_millis(50), membership.close()).await;
-        }
-        let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let abandoned = ledger.as_ref().map_or(0, Ledger::abandoned);
-        tracing::info!(abandoned, took_ms, "shut down");
-        if let Some(ledger) = ledger {
-            let stats = self.publisher.stats();
-            let sinks = stats
-                .iter()
-                .filter_map(|(sink, snapshot)| ledger.wrong_with(sink, snapshot));
-            for what in ledger.wrong_at_the_end().into_iter().chain(sinks) {
-                books::wrong(&what);
-            }
-        }
     }
 }
 

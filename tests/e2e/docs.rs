@@ -48,7 +48,11 @@ fn shown() -> Result<BTreeSet<String>> {
         "true",
     ];
     let mut names = shown_by(Command::new(dt()?).args(agent).args(kafka).arg("--peers").arg(&peers))?;
-    names.append(&mut shown_by(Command::new(dt()?).args(["collect", "--bootstrap", "127.0.0.1:9"]))?);
+    names.append(&mut shown_by(Command::new(dt()?).args([
+        "collect",
+        "--bootstrap",
+        "127.0.0.1:9",
+    ]))?);
     Ok(names)
 }
 
@@ -70,7 +74,7 @@ fn shown_by(command: &mut Command) -> Result<BTreeSet<String>> {
 
 /// The names of metrics in a text: `dt_` and what follows, but not names of crates.
 fn named(text: &str) -> BTreeSet<String> {
-    const CRATES: [&str; 11] = [
+    const CRATES: [&str; 12] = [
         "dt_agent",
         "dt_bench",
         "dt_collect",

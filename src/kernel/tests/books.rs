@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use common::{firewall, in_namespace, until};
 use dt_kernel::Features;
+use dt_kernel::sandbox::Sandbox;
 use dt_kernel::setup::{self, Wanted};
 use dt_kernel::thread::{self, Books, Command, Handle, Report, Scheduling};
 use dt_probe::time::MILLISECOND;
@@ -31,7 +32,7 @@ fn start(ring: usize) -> Handle {
         card: None,
     };
     let ready = setup::icmp(&wanted, 56, dt_kernel::clock::mono()).unwrap();
-    let handle = thread::spawn("probes", vec![ready.setup], ring, Scheduling::default()).unwrap();
+    let handle = thread::spawn("probes", vec![ready.setup], ring, Scheduling::default(), Sandbox::Off).unwrap();
     for n in 0..TARGETS {
         let spec = TargetSpec {
             id: TargetId(n.into()),

@@ -3,3 +3,4 @@
 
 mod ensemble;
 mod network;
+mod rollout;
