@@ -13,7 +13,7 @@ fn samples(key: &Key) -> [&'static str; 4] {
         "grpc.tls" => ["off", "off", "off", "off"],
         "grpc.tls_certificate" | "grpc.tls_key" | "grpc.tls_authorities" => ["/a", "/b", "/c", "/d"],
         "grpc.tls_verify_clients" => ["false", "true", "false", "true"],
-        "grpc.tls_name" => ["a.b", "10.0.0.1", "", "::1"],
+        "grpc.tls_name" => ["a.b", "10.0.0.1", "x.y", "::1"],
         "listen" | "advertise" => ["a:1", "b:2", "[::1]:3", "10.0.0.1:4"],
         "membership" => ["file", "file", "file", "zookeeper"],
         "peers" => ["/a", "/b", "/c d", "e"],

@@ -425,7 +425,9 @@ fn a_running_demo_is_shown_with_its_fault() {
             "grpc  ping_node",
         ],
     );
+    // Escape alone, and what follows only once it has acted: together they would be one key with Alt.
     terminal.keys("\x1b").unwrap();
+    wait(&mut terminal, &["nodes, tcp p99 delay, recent"]);
     // What is found is named, and opens.
     let holds = |screen: &str| screen.contains("findings") && screen.contains("node-5") && screen.contains("% ");
     terminal.keys("\t\t").unwrap();
@@ -434,7 +436,9 @@ fn a_running_demo_is_shown_with_its_fault() {
         .unwrap();
     terminal.keys("\r").unwrap();
     wait(&mut terminal, &["kind        node down", "nodes       node-5"]);
-    terminal.keys("\x1bL").unwrap();
+    terminal.keys("\x1b").unwrap();
+    wait(&mut terminal, &["nodes, tcp"]);
+    terminal.keys("L").unwrap();
     wait(&mut terminal, &["racks, tcp"]);
 
     let once = common::ran(shown(&[]).output().unwrap());
