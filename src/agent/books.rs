@@ -64,6 +64,12 @@ impl Ledger {
         decided.saturating_sub(self.handed)
     }
 
+    /// Probes with a fate that no summary will ever be made of.
+    pub(crate) fn asked(&self) -> u64 {
+        let asked = ProbeKind::ALL.iter().filter(|kind| !self.records(**kind));
+        asked.map(|kind| self.kind(*kind).decided()).sum()
+    }
+
     fn records(&self, kind: ProbeKind) -> bool {
         !(self.asks_only && kind == ProbeKind::Grpc)
     }

@@ -164,6 +164,11 @@ fn where_probes_are(page: &mut Page<'_>, books: &Ledger) -> fmt::Result {
         "probes_unrecorded",
         "Probes with a fate that no summary record was made of yet",
         books.unrecorded() as f64,
+    )?;
+    page.counter(
+        "probes_without_record",
+        "Probes with a fate that no summary record is made of: pings that only ask whether somebody is there",
+        books.asked(),
     )
 }
 

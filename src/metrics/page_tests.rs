@@ -133,6 +133,7 @@ fn protobuf_holds_native_histograms_beside_classic_ones() {
         [
             "dt_things_total",
             "dt_level_ratio",
+            "dt_nothing",
             "dt_wait_seconds",
             "dt_delay_seconds"
         ]

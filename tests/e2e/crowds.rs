@@ -91,7 +91,7 @@ fn a_crowd_at_both_ports_keeps_nobody_from_probing_and_from_being_answered() -> 
     let mut a = Agent::builder(&pair.a, "a", "10.9.0.1")?
         .peers(&peers(folder.path(), "b", "10.9.0.2")?)
         .args(arguments)
-        .args("--http 0.0.0.0:9464")
+        .http("0.0.0.0:9464")
         .start()?;
     let mut b = Agent::builder(&pair.b, "b", "10.9.0.2")?
         .peers(&peers(folder.path(), "a", "10.9.0.1")?)
@@ -157,7 +157,9 @@ fn both_ports_can_be_turned_off() -> Result {
     let _listener = pair.b.enter(|| TcpListener::bind("10.9.0.2:4000"))??;
     let mut agent = Agent::builder(&pair.a, "a", "10.9.0.1")?
         .peers(&peers(folder.path(), "b", "10.9.0.2")?)
-        .args("--window 1s --interval 100ms --probe icmp,tcp --listen off --http off")
+        .args("--window 1s --interval 100ms --probe icmp,tcp")
+        .listen("off")
+        .http("off")
         .start()?;
     agent.wait_for("answers", |records| {
         let pairs = by_pair(records)?;

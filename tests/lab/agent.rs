@@ -23,6 +23,8 @@ pub struct Agent {
 #[derive(Debug)]
 pub struct Builder {
     command: Command,
+    listen: String,
+    http: String,
     node: String,
     directory: tempfile::TempDir,
 }
@@ -56,13 +58,15 @@ impl Agent {
                 command.env_remove(name);
             }
         }
-        command.arg("agent").args(["--node", node, "--listen", "0.0.0.0:4000"]);
-        command.args(["--advertise", &format!("{address}:4000"), "--http", "127.0.0.1:9464"]);
+        command.arg("agent").args(["--node", node]);
+        command.args(["--advertise", &format!("{address}:4000")]);
         command
             .arg("--sink")
             .arg(format!("file:{}", directory.path().join("records").display()));
         Ok(Builder {
             command,
+            listen: "0.0.0.0:4000".to_owned(),
+            http: "127.0.0.1:9464".to_owned(),
             node: node.to_owned(),
             directory,
         })
@@ -153,6 +157,20 @@ impl Builder {
         self
     }
 
+    /// Where gRPC is answered, if not on all addresses.
+    #[must_use]
+    pub fn listen(mut self, address: &str) -> Builder {
+        address.clone_into(&mut self.listen);
+        self
+    }
+
+    /// Where HTTP is answered, if not on loopback only.
+    #[must_use]
+    pub fn http(mut self, address: &str) -> Builder {
+        address.clone_into(&mut self.http);
+        self
+    }
+
     /// The folder of its file sink.
     #[must_use]
     pub fn directory(&self) -> &Path {
@@ -178,6 +196,7 @@ impl Builder {
     /// # Errors
     /// Where that fails.
     pub fn start(mut self) -> Result<Agent> {
+        self.command.args(["--listen", &self.listen, "--http", &self.http]);
         let process = Process::spawn(&self.node, &mut self.command)?;
         Ok(Agent {
             process,

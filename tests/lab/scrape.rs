@@ -91,6 +91,7 @@ impl Scrape {
         for sink in self.sinks() {
             let of = |name: &str| self.count(&format!("{name}{{sink=\"{sink}\"}}"));
             let parts = [
+                self.count("dt_probes_without_record_total")?,
                 self.count("dt_probes_unrecorded")?,
                 of("dt_sink_probes_total")?,
                 of("dt_sink_backlog_probes")?,
@@ -98,7 +99,7 @@ impl Scrape {
             ];
             if decided != parts.iter().sum::<u64>() {
                 return Err(LabError::new(format!(
-                    "{sink}: {decided} decided, but unrecorded, published, waiting and dropped are {parts:?}"
+                    "{sink}: {decided} decided, but without record, unrecorded, published, waiting and dropped are {parts:?}"
                 )));
             }
         }
@@ -120,8 +121,7 @@ mod tests {
             page += &format!("dt_probes_voided_total{{probe=\"{kind}\"}} 1\ndt_in_flight{{probe=\"{kind}\"}} 3\n");
             page += &format!("dt_probes_abandoned_total{{probe=\"{kind}\"}} 4\n");
         }
-        page +=
-            "dt_probes_unrecorded 10\ndt_sink_connected{sink=\"kafka\"} 1\ndt_sink_probes_total{sink=\"kafka\"} 5\n";
+        page += "dt_probes_unrecorded 7\ndt_probes_without_record_total 3\ndt_sink_connected{sink=\"kafka\"} 1\ndt_sink_probes_total{sink=\"kafka\"} 5\n";
         page += "dt_sink_backlog_probes{sink=\"kafka\"} 13\ndt_sink_probes_dropped_total{sink=\"kafka\"} 2\n";
         page.replace(changed.0, changed.1)
     }
@@ -131,7 +131,7 @@ mod tests {
         assert!(Scrape::of(&page(("", ""))).balance().is_ok());
         for changed in [
             ("_sent_total{probe=\"tcp\"} 18", "_sent_total{probe=\"tcp\"} 19"),
-            ("unrecorded 10", "unrecorded 9"),
+            ("unrecorded 7", "unrecorded 6"),
             ("dt_in_flight{probe=\"grpc\"} 3\n", ""),
         ] {
             assert!(Scrape::of(&page(changed)).balance().is_err(), "{changed:?}");
