@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import random
 import re
 import signal
 import socket
@@ -23,11 +24,27 @@ SCRIPTS = {
 }
 
 
+# Ports that were given out: their servers may not listen yet.
+given = set()
+
+
 def free_ports(count):
-    taken = [socket.socket() for _ in range(count)]
-    for each in taken:
-        each.bind(("127.0.0.1", 0))
+    """Below those that the kernel gives to callers: one that calls a server which isn't up yet could get its very port
+    and be connected to itself, and another program could be given it before the server is."""
+    lowest = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    taken = []
+    for port in random.sample(sorted(set(range(10_000, lowest)) - given), 1000):
+        each = socket.socket()
+        try:
+            each.bind(("127.0.0.1", port))
+        except OSError:
+            each.close()
+            continue
+        taken.append(each)
+        if len(taken) == count:
+            break
     ports = [each.getsockname()[1] for each in taken]
+    given.update(ports)
     for each in taken:
         each.close()
     return ports
