@@ -10,7 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use bytes::Bytes;
-use dt_metrics::{Metrics, respond};
+use dt_metrics::{Format, Metrics, respond};
 use dt_serve::Door;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -41,7 +41,10 @@ pub(crate) async fn serve(
         .route("/readyz", get(readyz))
         .with_state(shared)
         .route("/peers", get(move || async move { peers.answer().await }))
-        .route("/metrics", get(move |headers| respond(metrics, headers)));
+        .route(
+            "/metrics",
+            get(move |headers| respond(metrics, headers, Format::OpenMetrics)),
+        );
     dt_serve::http1("HTTP", listener, door, app, shutdown).await;
 }
 

@@ -8,14 +8,14 @@ use axum::response::{IntoResponse, Response};
 use crate::format::Format;
 use crate::page::Metrics;
 
-/// The page in the format that the request's headers ask for.
-pub async fn respond(metrics: Arc<Metrics>, headers: HeaderMap) -> Response {
+/// The page in the format that the request's headers ask for, or the `usual` one.
+pub async fn respond(metrics: Arc<Metrics>, headers: HeaderMap, usual: Format) -> Response {
     let accept: Vec<_> = headers
         .get_all(header::ACCEPT)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .collect();
-    let format = Format::accepted(&accept.join(","));
+    let format = Format::accepted(&accept.join(","), usual);
     // The page of a large cluster is work for a thread that may be kept busy.
     let page = tokio::task::spawn_blocking(move || metrics.render(format)).await;
     match page {

@@ -1,10 +1,9 @@
 //! The formats that Prometheus and its like read, and which of them a scrape gets.
 
 /// A format of exposition.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// OpenMetrics' text. Whoever doesn't say what is wanted gets this one.
-    #[default]
+    /// OpenMetrics' text.
     OpenMetrics,
     /// Prometheus' older text format, which most other tools read, `promtool check metrics` among them.
     Text,
@@ -13,12 +12,13 @@ pub enum Format {
 }
 
 impl Format {
-    /// The one that a request with this header `Accept` gets: the first of those most wanted.
+    /// The one that a request with this header `Accept` gets: the first of those most wanted. `usual` is for whoever doesn't
+    /// say what is wanted.
     #[must_use]
-    pub fn accepted(accept: &str) -> Format {
-        let mut best = (0.0, Format::default());
+    pub fn accepted(accept: &str, usual: Format) -> Format {
+        let mut best = (0.0, usual);
         for (range, quality) in accept.split(',').filter_map(range) {
-            if let Some(format) = Format::of(&range)
+            if let Some(format) = Format::of(&range, usual)
                 && quality > best.0
             {
                 best = (quality, format);
@@ -39,7 +39,7 @@ impl Format {
         }
     }
 
-    fn of(range: &Range<'_>) -> Option<Format> {
+    fn of(range: &Range<'_>, usual: Format) -> Option<Format> {
         let is = |name, value| range.parameter(name).is_none_or(|given| given == value);
         match range.media_type {
             "application/vnd.google.protobuf"
@@ -52,7 +52,8 @@ impl Format {
             }
             "text/plain" if is("version", "0.0.4") => Some(Format::Text),
             "text/*" => Some(Format::Text),
-            "*/*" | "application/*" => Some(Format::OpenMetrics),
+            "application/*" => Some(Format::OpenMetrics),
+            "*/*" => Some(usual),
             _ => None,
         }
     }
@@ -96,31 +97,35 @@ fn range(element: &str) -> Option<(Range<'_>, f64)> {
 mod tests {
     use super::*;
 
+    fn accepted(accept: &str) -> Format {
+        Format::accepted(accept, Format::OpenMetrics)
+    }
+
     #[test]
     fn what_prometheus_asks_for_it_gets() {
         let native = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,\
             application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;q=0.75,\
             text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
-        assert_eq!(Format::accepted(native), Format::Protobuf);
+        assert_eq!(accepted(native), Format::Protobuf);
         let classic = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
-        assert_eq!(Format::accepted(classic), Format::OpenMetrics);
-        assert_eq!(Format::accepted("text/plain;version=0.0.4"), Format::Text);
-        assert_eq!(Format::accepted("text/plain; charset=utf-8"), Format::Text);
+        assert_eq!(accepted(classic), Format::OpenMetrics);
+        assert_eq!(accepted("text/plain;version=0.0.4"), Format::Text);
+        assert_eq!(accepted("text/plain; charset=utf-8"), Format::Text);
     }
 
     #[test]
     fn the_most_wanted_wins_in_any_order() {
         let asked = "text/plain;q=0.3, application/openmetrics-text; version=\"1.0.0\"; q=0.2, \
             application/vnd.google.protobuf; q=0.9; encoding=delimited; proto=io.prometheus.client.MetricFamily";
-        assert_eq!(Format::accepted(asked), Format::Protobuf);
+        assert_eq!(accepted(asked), Format::Protobuf);
         assert_eq!(
-            Format::accepted("*/*;q=0.5,text/plain;q=0.6,application/vnd.google.protobuf;q=0"),
+            accepted("*/*;q=0.5,text/plain;q=0.6,application/vnd.google.protobuf;q=0"),
             Format::Text
         );
     }
 
     #[test]
-    fn whoever_asks_for_nothing_we_have_gets_openmetrics() {
+    fn whoever_asks_for_nothing_we_have_gets_the_usual() {
         for asked in [
             "",
             "*/*",
@@ -130,7 +135,9 @@ mod tests {
             ";;;q=,,=",
             "text/plain;q=much",
         ] {
-            assert_eq!(Format::accepted(asked), Format::OpenMetrics, "{asked:?}");
+            for usual in [Format::OpenMetrics, Format::Text] {
+                assert_eq!(Format::accepted(asked, usual), usual, "{asked:?}");
+            }
         }
     }
 }

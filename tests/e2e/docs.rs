@@ -66,7 +66,8 @@ fn shown_by(command: &mut Command) -> Result<BTreeSet<String>> {
     process.terminate()?.expect_code(0)?;
     let types = page.1.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let names = types.filter_map(|line| match line.split_once(' ')? {
-        (name, "counter") => Some(format!("{name}_total")),
+        // OpenMetrics' families of counters lack the suffix.
+        (name, "counter") => Some(format!("{}_total", name.trim_end_matches("_total"))),
         (name, _) => Some(name.to_owned()),
     });
     Ok(names.collect())
