@@ -276,7 +276,7 @@ fn probe_thread(page: &mut Page<'_>, thread: &ThreadStats) -> fmt::Result {
     let counters: [(&str, &str, Field); 5] = [
         (
             "packets_invalid",
-            "Packets no probe of ours can have caused: malformed, forged, foreign",
+            "Packets and ICMP errors no probe of ours can have caused: malformed, forged, foreign",
             |l| &l.invalid,
         ),
         ("packets_stale", "Genuine replies too old to be attributed", |l| {

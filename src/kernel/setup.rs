@@ -298,6 +298,7 @@ fn config(
         tx_stamps,
         rx_stamps,
         phase_start: wanted.phase_start,
-        first_sequence: 0,
+        // An ICMP error over IPv4 may quote no more of an echo request than identifier and number: neither can be guessed.
+        first_sequence: u64::from(rand::random::<u32>()),
     }
 }

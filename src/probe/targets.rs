@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 
 use crate::config::{AddError, MAX_TARGETS, Protocol, TargetSpec};
 use crate::event::TargetId;
@@ -161,6 +162,8 @@ fn check_address(spec: &TargetSpec, protocol: &Protocol) -> Result<SocketAddr, A
 #[derive(Debug)]
 pub(crate) struct Ports {
     ports: Vec<u16>,
+    /// The least and the greatest of them.
+    range: RangeInclusive<u16>,
     /// Words of `busy` per row.
     words: usize,
     /// A bit per row and port.
@@ -182,6 +185,7 @@ impl Ports {
     pub(crate) fn new(ports: Vec<u16>) -> Ports {
         Ports {
             words: ports.len().div_ceil(64),
+            range: ports.iter().copied().min().unwrap_or(1)..=ports.iter().copied().max().unwrap_or(0),
             ports,
             busy: Vec::new(),
             rows: Vec::new(),
@@ -193,6 +197,11 @@ impl Ports {
     /// Number of ports; 0 where the protocol has none of its own.
     pub(crate) fn len(&self) -> usize {
         self.ports.len()
+    }
+
+    /// Whether `port` lies within the block of them.
+    pub(crate) fn may_hold(&self, port: u16) -> bool {
+        self.range.contains(&port)
     }
 
     /// The port that stands at `index`.

@@ -8,7 +8,7 @@ use rtrb::Producer;
 
 use super::{Books, READS_PER_TURN, ROOM, Report, Setup, Shell};
 use crate::batch::{BATCH, Batch, LONGEST_PACKET, SendOutcome};
-use crate::channel::PacketChannel;
+use crate::channel::{PacketChannel, Skipped};
 use crate::clock::Clocks;
 use crate::connect;
 use crate::queued::{Queued, StampKey};
@@ -85,10 +85,15 @@ impl Running {
         channels.map(AsFd::as_fd).chain(connector)
     }
 
-    /// For the thread's counters: the lane's own, its probes in flight, drops and overflows.
+    /// For the thread's counters: the lane's own, its probes in flight, drops and overflows. What was too damaged or too long to
+    /// be shown to the lane is as invalid as what it refused.
     pub(super) fn counters(&self) -> (LaneStats, usize, u64, u64) {
         let drops = self.channels().map(PacketChannel::drops).sum();
-        (self.lane.stats(), self.lane.in_flight(), drops, self.overflows)
+        let mut stats = self.lane.stats();
+        for Skipped { truncated, malformed } in self.channels().map(PacketChannel::skipped) {
+            stats.invalid += truncated + malformed;
+        }
+        (stats, self.lane.in_flight(), drops, self.overflows)
     }
 
     /// Without receive stamps a reply's time is when this program sees it. Handshakes are timed by the kernel.

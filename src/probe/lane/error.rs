@@ -8,6 +8,7 @@ use crate::kind::Fate;
 use crate::ring::State;
 use crate::time::Mono;
 use crate::wire::icmp::{self, Direction, Version};
+use crate::wire::tcp;
 
 impl Lane {
     /// An ICMP error came back about a packet of ours to `destination`, quoted from its transport header: the probe,
@@ -17,11 +18,18 @@ impl Lane {
     /// request only the low 16 bits of the probe's number, so the newest probe in flight with those bits and that
     /// destination is meant. ICMPv6 quotes whatever fits (RFC 4443, section 2.4), so there the cookie must be right.
     /// Looks at no more than one slot in 65,536.
+    ///
+    /// A raw socket is given the errors about everybody's packets on this host. Those that quote one that could be of this
+    /// lane and isn't are counted as invalid, others as unmatched, and so are those about probes decided before.
     pub fn handle_icmp_error(&mut self, bytes: &[u8], destination: IpAddr, now: Mono) {
         let destination = destination.to_canonical();
         let sequence = self
             .match_sent(bytes, destination)
             .or_else(|| self.match_short_quote(bytes, destination));
+        if sequence.is_none() && self.is_forged_quote(bytes, destination) {
+            self.stats.invalid += 1;
+            return;
+        }
         let slot = sequence.and_then(|sequence| self.ring.get(sequence));
         match slot {
             Some(slot) if slot.state == State::Sent => {
@@ -35,11 +43,35 @@ impl Lane {
         }
     }
 
+    /// Whether a quoted packet that is no probe in flight bears what all of this lane bear, the identifier or one of the source
+    /// ports. A short quote of an echo request may be one of a probe decided before: that is no forgery.
+    fn is_forged_quote(&mut self, bytes: &[u8], destination: IpAddr) -> bool {
+        match &self.protocol {
+            Protocol::Echo { .. } => {
+                let header = icmp::read_header(bytes, version_of(destination), Direction::Request)
+                    .filter(|header| header.identifier == self.protocol.identifier(destination));
+                header.is_some_and(|header| !(is_short(bytes) && self.may_have_been_sent(header.sequence, destination)))
+            }
+            Protocol::Syn { .. } => tcp::read_quoted(bytes).is_some_and(|syn| self.ports.may_hold(syn.source_port)),
+            Protocol::Connect => false,
+        }
+    }
+
+    /// Whether the newest probe whose number has these lower bits went there, or may have: it, or its target, is forgotten.
+    fn may_have_been_sent(&mut self, low: u16, destination: IpAddr) -> bool {
+        let Some(sequence) = self.ring.newest_with(u64::from(low), 16) else {
+            return false;
+        };
+        let slot = self.ring.get(sequence).map(|slot| (slot.target, slot.generation));
+        let owner = slot.and_then(|(target, generation)| self.targets.owner(target, generation));
+        owner.is_none_or(|target| target.address.ip() == destination)
+    }
+
     fn match_short_quote(&mut self, bytes: &[u8], destination: IpAddr) -> Option<u64> {
         let Protocol::Echo { .. } = self.protocol else {
             return None;
         };
-        if bytes.len() >= icmp::HEADER + usize::from(icmp::MIN_PAYLOAD) || destination.is_ipv6() {
+        if !is_short(bytes) || destination.is_ipv6() {
             return None;
         }
         let header = icmp::read_header(bytes, version_of(destination), Direction::Request)?;
@@ -63,4 +95,9 @@ impl Lane {
         }
         None
     }
+}
+
+/// Whether a quoted echo request was cut before the end of its cookie.
+fn is_short(bytes: &[u8]) -> bool {
+    bytes.len() < icmp::HEADER + usize::from(icmp::MIN_PAYLOAD)
 }

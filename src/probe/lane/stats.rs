@@ -14,7 +14,8 @@ pub struct LaneStats {
     pub skipped: u64,
     /// Probes forgotten at shutdown, without a fate.
     pub abandoned: u64,
-    /// Packets that are no answer to any probe of this lane: forged, broken, or somebody else's.
+    /// Packets that are no answer to any probe of this lane: forged, broken, or somebody else's. Also ICMP errors that quote a
+    /// packet which bears this lane's identifier or one of its ports and is none of its probes.
     pub invalid: u64,
     /// Answers to probes of this lane that it has forgotten, or whose target is gone.
     pub stale: u64,

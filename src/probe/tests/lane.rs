@@ -429,14 +429,15 @@ fn eight_quoted_bytes_mean_the_newest_probe_to_that_destination() {
     let (transmit, bytes) = &packets[4];
     let elsewhere = packets[5].0.destination.ip();
     lane.handle_icmp_error(&bytes[..8], elsewhere, now);
-    assert_eq!((whats(&mut lane), lane.stats().unmatched_errors), (vec![], 1));
+    assert_eq!((whats(&mut lane), lane.stats().invalid), (vec![], 1));
     for left in [139_999, 139_998, 139_997] {
         lane.handle_icmp_error(&bytes[..8], transmit.destination.ip(), now);
         assert_eq!(whats(&mut lane), [What::Failed(Fate::Unreachable)]);
         assert_eq!(lane.in_flight(), left);
     }
+    // Nobody's fault: it comes a second time.
     lane.handle_icmp_error(&bytes[..8], transmit.destination.ip(), now);
-    assert_eq!((whats(&mut lane), lane.stats().unmatched_errors), (vec![], 2));
+    assert_eq!((whats(&mut lane), lane.stats().unmatched_errors), (vec![], 1));
     // With its cookie a quote means one probe only, and a wrong one means none.
     let (transmit, bytes) = &packets[9];
     lane.handle_icmp_error(bytes, transmit.destination.ip(), now);
@@ -444,7 +445,11 @@ fn eight_quoted_bytes_mean_the_newest_probe_to_that_destination() {
     let mut forged = packets[11].1.clone();
     forged[16] ^= 1;
     lane.handle_icmp_error(&forged, packets[11].0.destination.ip(), now);
-    assert_eq!((whats(&mut lane), lane.stats().unmatched_errors), (vec![], 3));
+    assert_eq!((whats(&mut lane), lane.stats().invalid), (vec![], 2));
+    // Another program's is nobody's forgery.
+    forged[4] ^= 1;
+    lane.handle_icmp_error(&forged, packets[11].0.destination.ip(), now);
+    assert_eq!((whats(&mut lane), lane.stats().unmatched_errors), (vec![], 2));
     // A shorter one means nothing.
     lane.handle_icmp_error(&packets[13].1[..7], packets[13].0.destination.ip(), now);
     assert_eq!(whats(&mut lane), []);

@@ -28,8 +28,20 @@ pub struct Probe {
     pub to: IpAddr,
 }
 
+impl Probe {
+    /// The sequence number of a SYN.
+    pub fn isn(&self) -> u32 {
+        u32::from_be_bytes(*self.bytes[4..].first_chunk().unwrap())
+    }
+}
+
 impl Host {
     pub fn new(protocol: Protocol) -> Host {
+        Host::with_key(protocol, [3; 16])
+    }
+
+    pub fn with_key(protocol: Protocol, key: [u8; 16]) -> Host {
+        let source = matches!(protocol, Protocol::Syn { .. }).then_some(IpAddr::from([10, 1, 0, 1]));
         let stamps = protocol != Protocol::Connect;
         let config = LaneConfig {
             protocol,
@@ -40,7 +52,7 @@ impl Host {
             timeout_ns: SECOND,
             rate: 1_000_000,
             capacity: 4096,
-            key: [3; 16],
+            key,
             seed: 1,
             tx_stamps: stamps,
             rx_stamps: stamps,
@@ -53,7 +65,7 @@ impl Host {
             let spec = TargetSpec {
                 id: TargetId(id),
                 address: ([10, 0, 0, id as u8], 80).into(),
-                source: None,
+                source,
             };
             lane.add(spec, START).unwrap();
         }
@@ -116,6 +128,11 @@ impl Host {
         self.reply_stamped(probe, stamps, now);
     }
 
+    /// Any packet from the probed host is read now.
+    pub fn receive(&mut self, bytes: &[u8], probe: &Probe, now: Mono) {
+        self.handle(bytes, probe, RxStamps::default(), now);
+    }
+
     /// The reply to a probe is read now, with these stamps.
     pub fn reply_stamped(&mut self, probe: &Probe, stamps: RxStamps, now: Mono) {
         let mut bytes = probe.bytes.clone();
@@ -124,6 +141,10 @@ impl Host {
         let sum = u32::from(u16::from_be_bytes([bytes[2], bytes[3]])) + 0x0800;
         let sum = ((sum & 0xffff) + (sum >> 16)) as u16;
         bytes[2..4].copy_from_slice(&sum.to_be_bytes());
+        self.handle(&bytes, probe, stamps, now);
+    }
+
+    fn handle(&mut self, bytes: &[u8], probe: &Probe, stamps: RxStamps, now: Mono) {
         let arrival = Arrival {
             read_mono: now,
             read_wall: self.wall(now),
@@ -131,7 +152,7 @@ impl Host {
             epoch: self.epoch,
             wall_minus_mono: self.ahead as i64,
         };
-        self.lane.handle_packet(&bytes, probe.to, stamps, arrival);
+        self.lane.handle_packet(bytes, probe.to, stamps, arrival);
     }
 
     pub fn expire(&mut self, now: Mono) {
