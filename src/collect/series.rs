@@ -143,7 +143,7 @@ impl Series {
 
     fn failing(&self, observation: &Observation<'_>) -> Option<u64> {
         let counts = &observation.counts;
-        if counts.lost + counts.refused + counts.unreachable > 0 {
+        if counts.unanswered() > 0 {
             return Some(self.failing_since_ms.unwrap_or(observation.start_ms));
         }
         // A window without a probe says neither.

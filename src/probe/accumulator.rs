@@ -30,10 +30,17 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Probes whose fate was decided: the sum of the five fates.
+    /// Probes whose fate was decided: the sum of the five fates. It saturates, for counts may come from outside.
     #[must_use]
     pub fn sent(&self) -> u64 {
-        self.received + self.lost + self.refused + self.unreachable + self.send_error
+        let unsent = self.send_error;
+        self.received.saturating_add(self.unanswered()).saturating_add(unsent)
+    }
+
+    /// Probes that left this host and got no answer in time, whatever the reason. Saturates.
+    #[must_use]
+    pub fn unanswered(&self) -> u64 {
+        self.lost.saturating_add(self.refused).saturating_add(self.unreachable)
     }
 
     /// How many probes met `fate`.

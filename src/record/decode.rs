@@ -8,6 +8,11 @@ use crate::record::SummaryRecord;
 
 /// No record of ours comes near this size; longer ones are refused unread.
 pub const MAX_RECORD_BYTES: usize = 1 << 20;
+/// The greatest count accepted: up to here a number of JSON is the same to every reader (RFC 8259, section 6).
+pub const MAX_COUNT: u64 = 1 << 53;
+/// The longest text of a field, `hdr` aside: names and labels of members have at most 261 bytes. What keeps records in memory
+/// keeps these.
+const MAX_TEXT: usize = 1024;
 
 /// Why bytes are not a summary record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -76,7 +81,57 @@ fn check(record: &SummaryRecord) -> Result<(), DecodeError> {
     if record.received > record.sent {
         return invalid("`received` exceeds `sent`");
     }
-    Ok(())
+    bounded(record)
+}
+
+/// Whether counts can be added up and names kept.
+fn bounded(record: &SummaryRecord) -> Result<(), DecodeError> {
+    let counts = [
+        ("sent", record.sent),
+        ("received", record.received),
+        ("lost", record.lost),
+        ("refused", record.refused),
+        ("unreachable", record.unreachable),
+        ("send_error", record.send_error),
+        ("late", record.late),
+        ("duplicate", record.duplicate),
+        ("skipped", record.skipped),
+        ("receive_drops", record.receive_drops),
+        ("timestamp_fallbacks", record.timestamp_fallbacks),
+        ("flows", record.flows),
+        ("worst_flow_lost", record.worst_flow_lost.unwrap_or(0)),
+    ];
+    if let Some((name, count)) = counts.into_iter().find(|(_, count)| *count > MAX_COUNT) {
+        return Err(DecodeError::Invalid(format!(
+            "`{name}` is {count}; accepted: at most {MAX_COUNT}"
+        )));
+    }
+    let texts = [
+        ("cluster", &record.cluster),
+        ("agent_version", &record.agent_version),
+        ("boot_id", &record.boot_id),
+        ("src_node", &record.src_node),
+        ("src_ip", &record.src_ip),
+        ("src_zone", &record.src_zone),
+        ("src_rack", &record.src_rack),
+        ("src_region", &record.src_region),
+        ("dst_node", &record.dst_node),
+        ("dst_ip", &record.dst_ip),
+        ("dst_zone", &record.dst_zone),
+        ("dst_rack", &record.dst_rack),
+        ("dst_region", &record.dst_region),
+        ("probe", &record.probe),
+        ("method", &record.method),
+        ("timestamp_tx", &record.timestamp_tx),
+        ("timestamp_rx", &record.timestamp_rx),
+    ];
+    match texts.into_iter().find(|(_, text)| text.len() > MAX_TEXT) {
+        Some((name, text)) => Err(DecodeError::Invalid(format!(
+            "`{name}` has {} bytes; accepted: at most {MAX_TEXT}",
+            text.len()
+        ))),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

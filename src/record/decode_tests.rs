@@ -62,6 +62,44 @@ fn unknown_fields_and_missing_optional_ones_are_fine() {
 }
 
 #[test]
+fn counts_that_cannot_be_added_up_and_names_that_nobody_has_are_refused() {
+    let valid = record(&[5], true);
+    let most = SummaryRecord {
+        lost: MAX_COUNT,
+        sent: MAX_COUNT,
+        dst_node: "x".repeat(MAX_TEXT),
+        ..valid.clone()
+    };
+    assert!(decode(None, &most.to_json()).is_ok());
+    for (broken, why) in [
+        (
+            SummaryRecord {
+                lost: u64::MAX,
+                ..valid.clone()
+            },
+            "`lost` is 18446744073709551615",
+        ),
+        (
+            SummaryRecord {
+                skipped: MAX_COUNT + 1,
+                ..valid.clone()
+            },
+            "at most 9007199254740992",
+        ),
+        (
+            SummaryRecord {
+                boot_id: "x".repeat(MAX_TEXT + 1),
+                ..valid.clone()
+            },
+            "`boot_id` has 1025 bytes",
+        ),
+    ] {
+        let error = decode(None, &broken.to_protobuf()).unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+    }
+}
+
+#[test]
 fn foreign_messages_are_refused_by_name() {
     let name = |bytes: &[u8]| decode(None, bytes).unwrap_err().to_string();
     assert_eq!(decode(None, b""), Err(DecodeError::Empty));

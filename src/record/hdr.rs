@@ -21,6 +21,9 @@ const V2_COMPRESSED_COOKIE: u32 = 0x1c84_9304 | 0x10;
 const HEADER_BYTES: usize = 40;
 /// What an inflated histogram may hold at most: twice the densest one of 3 digits over all of 64 bits.
 const MAX_INFLATED_BYTES: u64 = 1 << 20;
+/// The most buckets that hold something: more than 3 digits over all of 64 bits have (56,320). Of more digits a histogram may
+/// have millions, and a text of a kilobyte may inflate to as many.
+pub(crate) const MAX_BUCKETS: usize = 1 << 16;
 /// The longest stored block (RFC 1951: a 16-bit length).
 const MAX_STORED_BYTES: usize = 0xffff;
 
@@ -196,6 +199,9 @@ fn decode_v2(bytes: &[u8]) -> Result<Distribution, HdrError> {
             let value = geometry
                 .highest_at(index)
                 .ok_or_else(|| bad("a bucket beyond 64 bits"))?;
+            if distribution.buckets.len() == MAX_BUCKETS {
+                return Err(bad(format!("more than {MAX_BUCKETS} buckets that hold something")));
+            }
             let count = number.unsigned_abs();
             distribution.buckets.push((value, count));
             distribution.sum_ns = distribution

@@ -14,7 +14,7 @@ mod record;
 mod summary;
 mod trace_report;
 
-pub use decode::{DecodeError, MAX_RECORD_BYTES, decode};
+pub use decode::{DecodeError, MAX_COUNT, MAX_RECORD_BYTES, decode};
 pub use distribution::{Distribution, Recorder};
 pub use dt_probe::Counts;
 pub use record::{Options, Origin, SCHEMA_VERSION, SummaryRecord, key_of};

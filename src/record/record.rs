@@ -303,6 +303,13 @@ impl SummaryRecord {
                 counts.len()
             )));
         }
+        if values.len() > hdr::MAX_BUCKETS {
+            return Err(DecodeError::Invalid(format!(
+                "`bucket_ns` has {} entries; accepted: at most {}",
+                values.len(),
+                hdr::MAX_BUCKETS
+            )));
+        }
         if !values.is_sorted_by(|a, b| a < b) {
             return Err(DecodeError::Invalid("`bucket_ns` must ascend".to_owned()));
         }

@@ -55,7 +55,7 @@ impl From<Grouped> for MatrixBody {
                 state: cells.iter().map(|cell| number(cell.state)).collect(),
                 sent: cells.iter().map(|cell| cell.counts.sent()).collect(),
                 received: cells.iter().map(|cell| cell.counts.received).collect(),
-                failed: cells.iter().map(failed).collect(),
+                failed: cells.iter().map(|cell| cell.counts.unanswered()).collect(),
                 p50_ns: cells.iter().map(|cell| cell.rtt.p50).collect(),
                 p99_ns: cells.iter().map(|cell| cell.rtt.p99).collect(),
                 p999_ns: cells.iter().map(|cell| cell.rtt.p999).collect(),
@@ -74,9 +74,4 @@ fn number(state: State) -> u8 {
         State::Fresh => 1,
         State::Stale => 2,
     }
-}
-
-/// Probes that left their source and got no answer in time, whatever the reason.
-fn failed(cell: &GroupCell) -> u64 {
-    cell.counts.lost + cell.counts.refused + cell.counts.unreachable
 }

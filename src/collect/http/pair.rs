@@ -221,7 +221,7 @@ impl From<&PaneNumbers> for Pane {
             end_ms: pane.end_ms,
             sent: counts.sent(),
             received: counts.received,
-            failed: counts.lost + counts.refused + counts.unreachable,
+            failed: counts.unanswered(),
             p50_ns: pane.rtt.p50,
             p90_ns: pane.rtt.p90,
             p99_ns: pane.rtt.p99,

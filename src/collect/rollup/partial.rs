@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use dt_probe::{Counts, ProbeKind};
-use dt_record::{Distribution, Endpoint};
+use dt_record::{Distribution, Endpoint, MAX_COUNT};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
@@ -174,8 +174,22 @@ impl Part {
     /// Back to a sum.
     ///
     /// # Errors
-    /// Arrays that differ in length or don't ascend: which.
+    /// Arrays that differ in length, don't ascend or are too long, counts too great to be added up: which.
     pub(crate) fn sum(&self) -> Result<Sum, &'static str> {
+        let fates = [
+            self.received,
+            self.lost,
+            self.refused,
+            self.unreachable,
+            self.send_error,
+            self.late,
+            self.duplicate,
+            self.skipped,
+            self.timestamp_fallbacks,
+        ];
+        if fates.iter().any(|count| *count > MAX_COUNT) {
+            return Err("counts beyond what JSON's numbers hold");
+        }
         let distribution = |values: &[u64], counts: &[u64], sum_ns: u64| {
             if values.len() != counts.len() {
                 return Err("arrays of buckets that differ in length");

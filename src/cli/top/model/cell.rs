@@ -72,7 +72,7 @@ impl From<&GroupCell> for Cell {
             state: cell.state,
             sent: counts.sent(),
             received: counts.received,
-            failed: counts.lost + counts.refused + counts.unreachable,
+            failed: counts.unanswered(),
             p50: cell.rtt.p50,
             p99: cell.rtt.p99,
             p999: cell.rtt.p999,

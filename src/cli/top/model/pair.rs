@@ -183,7 +183,7 @@ impl From<&PaneNumbers> for Pane {
             start_ms: pane.start_ms,
             end_ms: pane.end_ms,
             received: counts.received,
-            failed: counts.lost + counts.refused + counts.unreachable,
+            failed: counts.unanswered(),
             p50_ns: pane.rtt.p50,
             p99_ns: pane.rtt.p99,
             p999_ns: pane.rtt.p999,
