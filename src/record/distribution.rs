@@ -69,6 +69,10 @@ impl Distribution {
     #[must_use]
     pub fn quantile(&self, q: f64) -> Option<u64> {
         let total = self.count();
+        // Beyond 2^53 a rank isn't exact, but the last is the last.
+        if q >= 1.0 {
+            return self.max();
+        }
         // The cast saturates, also for NaN (0), and the clamp keeps the rank inside the distribution.
         let rank = ((q.clamp(0.0, 1.0) * total as f64).ceil() as u64).clamp(1, total.max(1));
         let mut seen = 0_u64;

@@ -105,5 +105,6 @@ fn hostile_counts_saturate() {
     distribution.merge(&distribution.clone());
     assert_eq!(distribution.count(), u64::MAX);
     assert_eq!(distribution.quantile(f64::NAN), Some(1));
+    assert_eq!(distribution.quantile(1.0), Some(2), "the last is the last");
     assert_eq!(distribution.mean(), Some(u64::MAX));
 }
