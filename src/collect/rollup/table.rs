@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{PoisonError, RwLock};
 
+use dt_record::MAX_RECORD_BYTES;
 use serde::Serialize;
 
-use super::partial::{Partial, ZonePair};
+use super::partial::{Partial, VIEWS, ZonePair};
 use crate::grouped::Sum;
 use crate::matrix::Matrix;
 use crate::row::State;
@@ -104,9 +105,16 @@ impl RollupTable {
             partials.remove(key);
             return Applied::Removed;
         };
-        let Ok(partial) = serde_json::from_slice::<Partial>(value) else {
+        if value.len() > MAX_RECORD_BYTES {
+            return Applied::Refused;
+        }
+        let Ok(mut partial) = serde_json::from_slice::<Partial>(value) else {
             return Applied::Refused;
         };
+        // Views of later versions are nothing to this one.
+        partial
+            .views
+            .retain(|name, _| VIEWS.iter().any(|view| view.as_str() == name));
         let is_sound = partial.key() == key && partial.views.values().all(|part| part.sum().is_ok());
         if !is_sound || (partials.len() >= MOST && !partials.contains_key(key)) {
             return Applied::Refused;
@@ -129,9 +137,7 @@ impl RollupTable {
     #[must_use]
     pub fn fresh_partitions(&self, now_ms: u64) -> BTreeSet<i32> {
         let partials = self.partials.read().unwrap_or_else(PoisonError::into_inner);
-        let fresh = partials
-            .values()
-            .filter(|partial| now_ms.saturating_sub(partial.as_of_ms) <= FRESH_MS);
+        let fresh = partials.values().filter(|partial| is_fresh(partial, now_ms));
         fresh.map(|partial| partial.partition).collect()
     }
 
@@ -146,7 +152,7 @@ impl RollupTable {
             let Some(sum) = part.and_then(|part| part.sum().ok()) else {
                 continue;
             };
-            if now_ms.saturating_sub(partial.as_of_ms) > FRESH_MS {
+            if !is_fresh(partial, now_ms) {
                 continue;
             }
             partitions.insert(partial.partition);
@@ -166,6 +172,11 @@ impl RollupTable {
                 .collect(),
         }
     }
+}
+
+/// Whether it was made lately. One from the future, by a clock that was ahead or by malice, would else count for ever.
+fn is_fresh(partial: &Partial, now_ms: u64) -> bool {
+    now_ms.abs_diff(partial.as_of_ms) <= FRESH_MS
 }
 
 impl ZoneCell {
