@@ -10,6 +10,9 @@ use smol_str::SmolStr;
 const KEPT: usize = 2048;
 /// So many identifiers of records without a number are kept in each half.
 const OTHERS: usize = 100_000;
+/// So many runs are told apart in a partition: ten times as many as a large mesh has agents. Records of further ones count each
+/// time they are read.
+const RUNS: usize = 100_000;
 
 /// What was read of one partition. A record and its repeat have the same key, and so the same partition.
 #[derive(Debug, Default)]
@@ -38,6 +41,9 @@ impl Seen {
         if let Some(run) = self.runs.get_mut(boot_id) {
             run.heard_ms = now_ms;
             return run.insert(seq);
+        }
+        if self.runs.len() >= RUNS {
+            return true;
         }
         let mut run = Run {
             // Those before the first may come late.
@@ -132,6 +138,16 @@ mod tests {
         assert!(seen.is_new("a", u64::MAX, 0), "a hostile number does no harm");
         assert!(!seen.is_new("a", u64::MAX, 0));
         assert!(seen.is_new("b", 1, 0));
+    }
+
+    #[test]
+    fn runs_are_bounded_whoever_writes() {
+        let mut seen = Seen::default();
+        for run in 0..RUNS + 10 {
+            assert!(seen.is_new(&run.to_string(), 1, 0));
+        }
+        assert_eq!(seen.runs.len(), RUNS);
+        assert!(!seen.is_new("7", 1, 0));
     }
 
     #[test]
