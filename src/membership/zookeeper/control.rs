@@ -8,6 +8,7 @@ use serde::Deserialize;
 use tokio::sync::watch;
 use zookeeper_client::{Client, Error, OneshotWatcher};
 
+use crate::data::shortened;
 use crate::stats::Counters;
 
 #[derive(Deserialize)]
@@ -42,12 +43,18 @@ pub(super) async fn follow(
     }
 }
 
+/// Whether the data turns probing on.
+pub(crate) fn decode(data: &[u8]) -> Result<bool, String> {
+    let control: Control = serde_json::from_slice(data).map_err(|error| shortened(error.to_string()))?;
+    Ok(control.enabled)
+}
+
 async fn read(client: &Client, path: &str, switch: &watch::Sender<bool>) -> Result<OneshotWatcher, Error> {
     loop {
         match client.get_and_watch_data(path).await {
             Ok((data, _, watcher)) => {
-                match serde_json::from_slice::<Control>(&data) {
-                    Ok(Control { enabled }) => {
+                match decode(&data) {
+                    Ok(enabled) => {
                         let changed = switch.send_if_modified(|now| std::mem::replace(now, enabled) != enabled);
                         if changed {
                             tracing::warn!(path, enabled, "kill switch");
