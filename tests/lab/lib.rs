@@ -13,6 +13,7 @@ pub mod disk;
 pub mod ensemble;
 pub mod error;
 pub mod fabric;
+pub mod forge;
 pub mod forward;
 pub mod kafka;
 pub mod lock;
