@@ -1,5 +1,6 @@
 //! Who counts as there, given who is registered: single members leave at once, but where half or more vanish together
-//! it is more likely the service that fails than the nodes, and they are kept for a while.
+//! it is more likely the service that fails than the nodes, and they are kept for a while. So is everybody who vanishes
+//! while one's own session has just been lost, too.
 //!
 //! No clock and no I/O: the caller passes `now`, hands in what is registered by [`Roster::update`], and calls
 //! [`Roster::poll`] when [`Roster::next_deadline`] has come.
@@ -44,6 +45,8 @@ pub(crate) struct Roster {
     departed: VecDeque<(Instant, Arc<Member>)>,
     session_timeout: Duration,
     mass_vanishes: u64,
+    /// Until when nobody's vanishing counts as a departure.
+    doubt_until: Option<Instant>,
 }
 
 impl Roster {
@@ -54,7 +57,14 @@ impl Roster {
             departed: VecDeque::new(),
             session_timeout,
             mass_vanishes: 0,
+            doubt_until: None,
         }
+    }
+
+    /// One's own session ended without one's doing and a new one begins at `now`: the service failed, so whoever vanishes
+    /// within two session timeouts from here most likely lost his in the same way and comes back, a few or many.
+    pub(crate) fn doubt(&mut self, now: Instant) {
+        self.doubt_until = Some(now + 2 * self.session_timeout);
     }
 
     /// The negotiated session timeout, which decides how long members are kept.
@@ -134,8 +144,9 @@ impl Roster {
         }
         // One's own entry counts as one of the "at least 3 members", but it can't be among the vanished.
         let many = base >= 2 && 2 * gone >= base.max(3);
-        if many {
-            self.mass_vanishes += 1;
+        let doubtful = self.doubt_until.is_some_and(|until| now < until);
+        if many || doubtful {
+            self.mass_vanishes += u64::from(many);
             let until = now + 2 * self.session_timeout;
             for slot in self
                 .slots
@@ -144,7 +155,7 @@ impl Roster {
             {
                 slot.presence = Presence::Kept(until);
             }
-            if recall {
+            if recall && many {
                 for (_, member) in self.departed.drain(..) {
                     self.slots.entry(member.key().to_owned()).or_insert(Slot {
                         member,

@@ -141,6 +141,23 @@ fn further_ones_are_kept_while_many_are() {
 }
 
 #[test]
+fn after_a_lost_session_of_ones_own_even_a_few_are_kept() {
+    let mut run = Run::new(0..20);
+    run.roster.doubt(run.now);
+    run.registered(0..18);
+    run.pass(GATHER);
+    assert_eq!((run.shown().len(), run.roster.mass_vanishes()), (20, 0));
+    // One comes back; the other really is gone.
+    run.registered(0..19);
+    run.pass(2 * TIMEOUT);
+    assert_eq!((run.shown().len(), run.roster.kept()), (19, 0));
+    // By then the service is trusted again.
+    run.registered(0..18);
+    run.pass(GATHER);
+    assert_eq!(run.shown().len(), 18);
+}
+
+#[test]
 fn who_comes_back_is_kept_no_longer() {
     let mut run = Run::new(0..4);
     run.registered([]);

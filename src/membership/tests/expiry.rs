@@ -120,7 +120,7 @@ async fn a_hundred_expired_agents_are_back_once_and_without_a_stampede() {
     }
     let each = |sum: u64| sum as f64 / f64::from(AGENTS);
     println!(
-        "for each of {AGENTS} agents: {:.1} sessions, {:.1} attempts that failed, {:.1} entries and {:.1} lists read; {:.0} requests in all",
+        "for each of {AGENTS} agents: {:.1} sessions, {:.1} attempts that failed, {:.1} entries and {:.1} lists read; {:.0} requests of any kind",
         each(sums[0]),
         each(sums[1]),
         each(sums[2]),

@@ -107,6 +107,7 @@ enum End {
 impl Life {
     async fn run(mut self, mut others: Others) {
         let mut backoff = Backoff::new();
+        let mut lost = false;
         loop {
             let client = match self.connect().await {
                 Some(Ok(client)) => client,
@@ -133,6 +134,9 @@ impl Life {
                 status.connected = true;
                 status.last_error = None;
             });
+            if std::mem::take(&mut lost) {
+                others.doubt();
+            }
             let states = client.state_watcher();
             // The client library panics where it finds itself in a state that it thinks impossible. What is known of the
             // others is whole after each step, so the membership goes on with a new session.
@@ -152,6 +156,7 @@ impl Life {
                 }
                 End::OldServer => self.server_is_old = true,
                 End::Lost(state) => {
+                    lost = true;
                     self.counters.expirations.add(1);
                     complain(
                         &self.statuses,

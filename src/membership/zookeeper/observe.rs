@@ -56,6 +56,11 @@ impl Others {
         }
     }
 
+    /// The last session was lost, and a new one begins.
+    pub(super) fn doubt(&mut self) {
+        self.roster.doubt(Instant::now());
+    }
+
     /// How many entries there are.
     pub(super) fn len(&self) -> usize {
         self.tracker.len()
