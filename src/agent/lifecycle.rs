@@ -280,13 +280,7 @@ fn taken(listener: std::net::TcpListener) -> Result<TcpListener, StartError> {
 fn join(config: &AgentConfig, own: Registration) -> Result<MembershipHandle, FileError> {
     match &config.membership {
         Membership::File(path) => file::start(path.clone(), own),
-        Membership::ZooKeeper(zk) => Ok(zookeeper::start(zookeeper::ZooKeeperConfig {
-            servers: zk.servers.clone(),
-            root: zk.root.clone(),
-            heart_beat: zk.heart_beat.clone(),
-            session_timeout: zk.session_timeout,
-            own,
-        })),
+        Membership::ZooKeeper(zk) => Ok(zookeeper::start(zk.joined_by(own))),
     }
 }
 

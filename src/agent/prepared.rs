@@ -7,12 +7,13 @@ use std::net::TcpListener;
 
 use dt_kernel::sandbox::{self, Entered};
 use dt_membership::FileError;
+use dt_membership::zookeeper::LoginError;
 use dt_probe::Wall;
 use dt_rpc::{ServerError, Tls, TlsError, TlsMode};
 use dt_serve::BindError;
 use dt_sink::StartError as SinkError;
 
-use crate::config::{AgentConfig, HostPort, key};
+use crate::config::{AgentConfig, HostPort, Membership, key};
 use crate::probers::{Packets, ProbeError};
 
 /// Why an agent did not start. A service that is down is no reason.
@@ -41,6 +42,9 @@ pub enum StartError {
     /// Certificates.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The credential for ZooKeeper.
+    #[error(transparent)]
+    Login(#[from] LoginError),
     /// The sinks.
     #[error(transparent)]
     Sink(#[from] SinkError),
@@ -84,6 +88,11 @@ impl Prepared {
             // Registered is what was bound.
             let bound = listeners.first().and_then(|listener| listener.local_addr().ok());
             config.advertise.port = bound.map_or(0, |address| address.port());
+        }
+        if let Membership::ZooKeeper(zookeeper) = &config.membership
+            && let Some(login) = &zookeeper.login
+        {
+            login.check()?;
         }
         let tls = match config.grpc_tls.mode {
             TlsMode::Off => None,

@@ -99,6 +99,16 @@ impl Source for Members {
             "Members probed on although they vanished with many others",
             stats.members_kept as f64,
         )?;
+        page.gauge(
+            "membership_nodes_exposed",
+            "Shared ZooKeeper nodes to which anyone has more rights than zookeeper.acl says",
+            stats.nodes_exposed as f64,
+        )?;
+        page.gauge(
+            "membership_nodes_foreign",
+            "Shared ZooKeeper nodes to which this agent's credential lacks rights",
+            stats.nodes_foreign as f64,
+        )?;
         let counters = [
             ("membership_sessions", "Sessions opened", stats.sessions),
             ("membership_expirations", "Sessions lost", stats.expirations),
@@ -116,6 +126,11 @@ impl Source for Members {
             ("membership_reads", "Data of single members read", stats.reads),
             ("membership_events", "Notifications received", stats.events),
             ("membership_failures", "Requests that failed", stats.failures),
+            (
+                "membership_denied",
+                "Requests and logins denied: a wrong credential, or none",
+                stats.denied,
+            ),
             (
                 "membership_mass_vanishes",
                 "Times that many members vanished at once",

@@ -36,11 +36,15 @@ pub(crate) fn run(command: &ConfigCommand) -> ExitCode {
     }
 }
 
-/// The peers file and the certificates are parts of the configuration that the agent would refuse to start without.
+/// The peers file, the certificates and the credential are parts of the configuration that the agent would refuse to start without.
 fn check_files(config: &AgentConfig) -> ExitCode {
     let mut wrong = Vec::new();
-    if let Membership::File(path) = &config.membership {
-        wrong.extend(dt_membership::file::check(path).err().map(|error| error.to_string()));
+    match &config.membership {
+        Membership::File(path) => wrong.extend(dt_membership::file::check(path).err().map(|error| error.to_string())),
+        Membership::ZooKeeper(at) => {
+            let login = at.login.as_ref().and_then(|login| login.check().err());
+            wrong.extend(login.map(|error| error.to_string()));
+        }
     }
     if config.grpc_tls.mode != TlsMode::Off {
         wrong.extend(Tls::load(config.grpc_tls.clone()).err().map(|error| error.to_string()));

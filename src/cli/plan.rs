@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dt_agent::Allowed;
 use dt_agent::config::{Loaded, Membership, Stretch, duration, stretch};
-use dt_membership::zookeeper::{self, ZooKeeperConfig};
+use dt_membership::zookeeper::{self, Login, ZooKeeperConfig};
 use dt_membership::{Selected, View, file, pinglist};
 
 use crate::args::Settings;
@@ -65,13 +65,10 @@ fn members(loaded: &Loaded) -> Result<View, ExitCode> {
     match &config.membership {
         Membership::File(path) => file::read(path, &own).map_err(|error| out::usage(&error.to_string())),
         Membership::ZooKeeper(at) => {
-            let at = ZooKeeperConfig {
-                servers: at.servers.clone(),
-                root: at.root.clone(),
-                heart_beat: at.heart_beat.clone(),
-                session_timeout: at.session_timeout,
-                own,
-            };
+            if let Some(Err(error)) = at.login.as_ref().map(Login::check) {
+                return Err(out::usage(&error.to_string()));
+            }
+            let at = at.joined_by(own);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(|error| out::failure(&format!("can't start a runtime: {error}")))?;
             runtime.block_on(live(at))

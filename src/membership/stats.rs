@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! counters {
     ($($(#[$doc:meta])+ $name:ident),+ $(,)?) => {
-        /// Counters since the start. All but `members_*` only grow.
+        /// Counters since the start. All but `members_*` and `nodes_*` only grow.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Stats {
             $($(#[$doc])+ pub $name: u64),+
@@ -42,6 +42,8 @@ counters! {
     events,
     /// Requests about the members that failed for another reason than a lost connection.
     failures,
+    /// Requests and logins that were denied for the credential that is used, or for lack of one.
+    denied,
     /// Times that members vanished in such number that they were kept for a while.
     mass_vanishes,
     /// Entries ignored because there are more than can be kept.
@@ -56,6 +58,10 @@ counters! {
     members_twins,
     /// Members at the moment in the view although they vanished.
     members_kept,
+    /// Nodes that all agents share, to which anyone had more rights than he is to have when they were last looked at.
+    nodes_exposed,
+    /// Nodes that all agents share, to which the credential had not all rights when they were last looked at.
+    nodes_foreign,
 }
 
 #[derive(Debug, Default)]

@@ -76,7 +76,8 @@ impl Tracker {
         names.into_iter().filter(|name| self.wants_reading(name)).collect()
     }
 
-    fn wants_reading(&self, name: &str) -> bool {
+    /// Whether the entry is to be read although nothing tells of a change: it hasn't been yet, or it isn't serving.
+    pub(crate) fn wants_reading(&self, name: &str) -> bool {
         match self.entries.get(name).map(|entry| &entry.known) {
             Some(Known::Unread) => true,
             Some(Known::Member { member, .. }) => member.state != State::Serving,

@@ -24,6 +24,7 @@ pub(super) const READY: Duration = Duration::from_secs(60);
 pub struct ZooKeeper {
     directory: TempDir,
     port: u16,
+    java: Vec<String>,
     child: Option<Child>,
     paused: bool,
 }
@@ -35,6 +36,29 @@ impl ZooKeeper {
     /// The Debian package or Java is missing, or the server doesn't get ready; the error says what to do.
     pub fn start() -> io::Result<ZooKeeper> {
         let mut server = ZooKeeper::stopped()?;
+        server.restart()?;
+        Ok(server)
+    }
+
+    /// Starts a server that knows these users, as `("name", "password")`, by SASL DIGEST-MD5.
+    ///
+    /// # Errors
+    /// As [`ZooKeeper::start`].
+    pub fn with_users(users: &[(&str, &str)]) -> io::Result<ZooKeeper> {
+        let mut server = ZooKeeper::prepared(
+            "authProvider.sasl=org.apache.zookeeper.server.auth.SASLAuthenticationProvider\n",
+            None,
+        )?;
+        let users: String = users
+            .iter()
+            .map(|(user, password)| format!(" user_{user}=\"{password}\""))
+            .collect();
+        let jaas = server.directory.path().join("jaas.conf");
+        let module = "org.apache.zookeeper.server.auth.DigestLoginModule";
+        fs::write(&jaas, format!("Server {{ {module} required{users}; }};\n"))?;
+        server
+            .java
+            .push(format!("-Djava.security.auth.login.config={}", jaas.display()));
         server.restart()?;
         Ok(server)
     }
@@ -83,6 +107,7 @@ impl ZooKeeper {
         Ok(ZooKeeper {
             directory,
             port,
+            java: Vec::new(),
             child: None,
             paused: false,
         })
@@ -186,6 +211,7 @@ impl ZooKeeper {
         let log = File::create(self.directory.path().join("server.log"))?;
         let child = Command::new("java")
             .args(["-Xmx256m", "-XX:+UseSerialGC", "-cp", &CLASS_PATH.join(":")])
+            .args(&self.java)
             .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
             .arg(self.directory.path().join("zoo.cfg"))
             .stdin(Stdio::null())

@@ -1,5 +1,6 @@
 //! What no key can check or decide alone.
 
+use dt_membership::zookeeper::Access;
 use dt_rpc::TlsMode;
 
 use super::host_port::HostPort;
@@ -16,6 +17,7 @@ pub(super) fn check(layers: &mut Layers<'_>) {
     advertise(layers);
     source_ports(layers);
     tls(layers);
+    login(layers);
     topics(layers);
 }
 
@@ -149,6 +151,31 @@ fn tls(layers: &mut Layers<'_>) {
         if missing {
             fail(layers, path, &reason);
         }
+    }
+}
+
+fn login(layers: &mut Layers<'_>) {
+    if ["zookeeper.auth", "zookeeper.auth_file", "zookeeper.acl"]
+        .iter()
+        .any(|path| layers.failed.contains(path))
+    {
+        return;
+    }
+    let has = (layers.draft.auth.given.is_some(), layers.draft.auth.file.is_some());
+    match has {
+        (true, true) => fail(
+            layers,
+            "zookeeper.auth_file",
+            "zookeeper.auth is set, too: which is it?",
+        ),
+        (false, false) if layers.draft.zookeeper.access != Access::Open => {
+            fail(
+                layers,
+                "zookeeper.acl",
+                "neither zookeeper.auth nor zookeeper.auth_file is set",
+            );
+        }
+        _ => {}
     }
 }
 

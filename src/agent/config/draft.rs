@@ -6,6 +6,7 @@ use std::time::Duration;
 use dt_kernel::CardStamps;
 use dt_kernel::sandbox::Sandbox;
 use dt_kernel::thread::Scheduling;
+use dt_membership::zookeeper::{Credential, Login, Scheme, Source};
 use dt_probe::ProbeKind;
 use dt_rpc::TlsConfig;
 
@@ -27,6 +28,7 @@ pub(super) struct Draft {
     pub(super) file_membership: bool,
     pub(super) peers: Option<PathBuf>,
     pub(super) zookeeper: ZooKeeper,
+    pub(super) auth: Auth,
     pub(super) max_peers: usize,
     pub(super) sinks: Vec<Sink>,
     pub(super) kafka: Kafka,
@@ -47,6 +49,27 @@ pub(super) struct Draft {
     pub(super) metrics_peers: bool,
     pub(super) log: Log,
     pub(super) features_off: Vec<String>,
+}
+
+/// What the login to ZooKeeper is made of.
+#[derive(Debug, Default)]
+pub(super) struct Auth {
+    pub(super) given: Option<Credential>,
+    pub(super) file: Option<PathBuf>,
+    pub(super) scheme: Scheme,
+}
+
+impl Auth {
+    fn login(self) -> Option<Login> {
+        let source = match self.file {
+            Some(file) => Source::File(file),
+            None => Source::Given(self.given?),
+        };
+        Some(Login {
+            scheme: self.scheme,
+            source,
+        })
+    }
 }
 
 /// A duration for each probe kind.
@@ -105,7 +128,10 @@ impl Draft {
                 .unwrap_or_else(|| HostPort::new("localhost", ORIGINAL_PORT)),
             membership: match (self.file_membership, self.peers) {
                 (true, Some(path)) => Membership::File(path),
-                _ => Membership::ZooKeeper(self.zookeeper),
+                _ => Membership::ZooKeeper(ZooKeeper {
+                    login: self.auth.login(),
+                    ..self.zookeeper
+                }),
             },
             max_peers: self.max_peers,
             sinks: self.sinks,

@@ -108,7 +108,7 @@ impl Walk<'_> {
         match Raw::from_toml(key, value) {
             Ok(raw) => self.values.push((key, raw)),
             Err(why) => {
-                let shown = (!matches!(key.kind, Kind::Map(_))).then(|| value.to_string());
+                let shown = (!key.secret && !matches!(key.kind, Kind::Map(_))).then(|| value.to_string());
                 self.fail(key.path, shown, why, key.accepted.to_owned());
             }
         }

@@ -20,6 +20,8 @@ pub struct Key {
     pub why: &'static str,
     /// Left out of help and documentation: a switch for tests.
     pub hidden: bool,
+    /// Never shown, neither as an effective value nor in an error.
+    pub secret: bool,
     /// How its value looks and is read.
     pub(super) kind: Kind,
 }

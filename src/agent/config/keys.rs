@@ -23,6 +23,7 @@ const KEY: Key = Key {
     help: "",
     why: "",
     hidden: false,
+    secret: false,
     kind: Kind::Text(|_, _| Ok(())),
 };
 
@@ -531,6 +532,57 @@ pub static KEYS: &[Key] = &[
                asked once in 10 s",
         why: "An address that somebody wrote into ZooKeeper need not be an agent's.",
         kind: Kind::Bare(|d, v| put(&mut d.zookeeper.verify_members, parse::switch(v))),
+        ..KEY
+    },
+    Key {
+        path: "zookeeper.auth",
+        value: "USER:PASSWORD",
+        accepted: "USER:PASSWORD without control characters",
+        help: "What this agent's ZooKeeper sessions are authenticated by. A flag is seen by everybody on the host: use the \
+               variable or `zookeeper.auth_file`",
+        secret: true,
+        kind: Kind::Text(|d, v| put(&mut d.auth.given, parse::optional(v, str::parse))),
+        ..KEY
+    },
+    Key {
+        path: "zookeeper.auth_file",
+        value: "FILE",
+        accepted: "the path of a file with USER:PASSWORD and nothing else",
+        help: "The same from a file; read again for each session, and when the servers deny what was in it",
+        kind: Kind::Text(|d, v| put(&mut d.auth.file, parse::optional(v, |v| Ok(v.into())))),
+        ..KEY
+    },
+    Key {
+        path: "zookeeper.auth_scheme",
+        value: "SCHEME",
+        default: "digest",
+        accepted: "digest or sasl",
+        help: "How it is shown: ZooKeeper's own `digest`, by which the password crosses the network; or SASL DIGEST-MD5, by \
+               which it doesn't",
+        why: "Every server has it; for SASL the servers have to know the user.",
+        kind: Kind::Text(|d, v| put(&mut d.auth.scheme, v.parse())),
+        ..KEY
+    },
+    Key {
+        path: "zookeeper.acl",
+        value: "WHO",
+        default: "open",
+        accepted: "open, read or private; but for open with zookeeper.auth or zookeeper.auth_file",
+        help: "Who may use the nodes that this agent creates: anyone; anyone to read and to join, and who has the credential \
+               to change and remove; or only who has it",
+        why: "The Go original's. Agents of it go on with `read`, not with `private`.",
+        kind: Kind::Text(|d, v| put(&mut d.zookeeper.access, v.parse())),
+        ..KEY
+    },
+    Key {
+        path: "zookeeper.acl_repair",
+        value: "BOOL",
+        default: "false",
+        accepted: SWITCH,
+        help: "Whether nodes that are there already, from the root on, get the rights that `zookeeper.acl` gives to new ones; \
+               rights of others than anyone are kept",
+        why: "They may be somebody else's. What is found is logged.",
+        kind: Kind::Bare(|d, v| put(&mut d.zookeeper.repair, parse::switch(v))),
         ..KEY
     },
     Key {

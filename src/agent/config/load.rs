@@ -336,6 +336,7 @@ impl<'a> Layers<'a> {
 
     pub(super) fn fail(&mut self, key: &'static Key, value: Option<String>, origin: &str, reason: String) {
         self.failed.insert(key.path);
+        let value = value.filter(|_| !key.secret);
         let (key, accepted) = (key.path.to_owned(), key.accepted.to_owned());
         self.errors.push(ConfigError {
             key,

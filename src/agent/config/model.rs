@@ -7,6 +7,8 @@ use std::time::Duration;
 use dt_kernel::CardStamps;
 use dt_kernel::sandbox::Sandbox;
 use dt_kernel::thread::Scheduling;
+use dt_membership::Registration;
+use dt_membership::zookeeper::{Access, Login, ZooKeeperConfig};
 use dt_probe::ProbeKind;
 use dt_rpc::TlsConfig;
 
@@ -149,10 +151,33 @@ pub struct ZooKeeper {
     pub heart_beat: String,
     /// The session timeout asked for, 1 s to 10 min. The server may grant another.
     pub session_timeout: Duration,
+    /// How sessions are authenticated; `None`: not at all.
+    pub login: Option<Login>,
+    /// Who may do what with the nodes that the agent creates; all but [`Access::Open`] only with a login.
+    pub access: Access,
+    /// Whether nodes that are there already get such rights.
+    pub repair: bool,
     /// Where members may be probed.
     pub allowed_networks: AllowedNetworks,
     /// Whether a member is probed only once it has answered a ping.
     pub verify_members: bool,
+}
+
+impl ZooKeeper {
+    /// For whoever joins as `own`.
+    #[must_use]
+    pub fn joined_by(&self, own: Registration) -> ZooKeeperConfig {
+        ZooKeeperConfig {
+            servers: self.servers.clone(),
+            root: self.root.clone(),
+            heart_beat: self.heart_beat.clone(),
+            session_timeout: self.session_timeout,
+            login: self.login.clone(),
+            access: self.access,
+            repair: self.repair,
+            own,
+        }
+    }
 }
 
 /// Where summary records go.

@@ -178,6 +178,11 @@ pub(super) fn number<T: FromStr + PartialOrd + Display>(text: &str, least: T, mo
     }
 }
 
+/// Nothing, or what `parse` makes of it.
+pub(super) fn optional<T>(text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, String> {
+    Some(text).filter(|text| !text.is_empty()).map(parse).transpose()
+}
+
 /// `true` or `false`.
 pub(super) fn switch(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| "neither true nor false".to_owned())

@@ -5,7 +5,7 @@ use super::keys::KEYS;
 use super::load::Loaded;
 use super::raw::{Raw, Source};
 
-/// One line a key: `path = value  # source`. Secrets among the Kafka options are masked.
+/// One line a key: `path = value  # source`. Secrets are masked.
 #[must_use]
 pub fn show(loaded: &Loaded) -> Vec<String> {
     let mut lines = Vec::new();
@@ -26,6 +26,7 @@ pub fn show(loaded: &Loaded) -> Vec<String> {
 
 fn value(key: &Key, raw: &Raw) -> String {
     match raw {
+        Raw::Text(text) if key.secret && !text.is_empty() => "\"***\"".to_owned(),
         Raw::Text(text) if matches!(key.kind, Kind::Bare(_)) => text.clone(),
         Raw::Text(text) => quoted(text),
         // Kinds and networks may stand several in one item.

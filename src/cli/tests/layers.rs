@@ -34,6 +34,10 @@ fn samples(key: &Key) -> [&'static str; 4] {
         "zookeeper.servers" | "kafka.bootstrap" => ["a", "b:1,c", "[::1]:9", "d:2"],
         "zookeeper.root" | "zookeeper.heart_beat" => ["a", "/b/c/", "d/e", "f"],
         "zookeeper.allowed_networks" => ["own", "10.0.0.0/8", "::/0", "192.0.2.1"],
+        "zookeeper.auth" => ["a:b", "b:c", "c:d:e", "d:e"],
+        "zookeeper.auth_file" => ["/a", "/b", "/c", "/d"],
+        "zookeeper.auth_scheme" => ["sasl", "digest", "sasl", "digest"],
+        "zookeeper.acl" => ["open", "open", "open", "open"],
         "zookeeper.session_timeout" => ["2s", "7", "0.5m", "10m"],
         "kafka.topic" | "kafka.summary_topic" => ["a", "b", "c-D_1.x", "f"],
         "kafka.encoding" => ["protobuf", "json", "protobuf", "json"],
@@ -41,6 +45,7 @@ fn samples(key: &Key) -> [&'static str; 4] {
         | "kafka.trace_reports"
         | "kubernetes.node_labels"
         | "metrics.peers"
+        | "zookeeper.acl_repair"
         | "zookeeper.verify_members" => ["false", "true", "false", "true"],
         "kubernetes.zone_label" | "kubernetes.rack_label" | "kubernetes.region_label" => ["a/b", "o", "x.y-z/_", "c"],
         "kafka.options" => ["linger.ms=1", "", "linger.ms=3", "linger.ms=4"],
@@ -64,6 +69,7 @@ fn shown(key: &Key, layer: usize, sample: &str) -> String {
         "kafka.trace_reports",
         "kubernetes.node_labels",
         "zookeeper.verify_members",
+        "zookeeper.acl_repair",
         "metrics.peers",
         "grpc.tls_verify_clients",
     ];
@@ -72,6 +78,7 @@ fn shown(key: &Key, layer: usize, sample: &str) -> String {
         "probe" | "sink" | "kernel_off" | "zookeeper.allowed_networks" => format!("[\"{sample}\"]"),
         "kafka.options" => format!("\"{}\"", &sample["linger.ms=".len()..]),
         path if bare.contains(&path) => sample.to_owned(),
+        "zookeeper.auth" => quoted("***"),
         // A bare number of seconds in the original's variable only.
         "zookeeper.session_timeout" if layer == 1 => format!("\"{sample}s\""),
         "node" if layer == 3 => "\"f \\\"\\\\ ü\"".to_owned(),

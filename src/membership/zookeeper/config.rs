@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::access::{Access, Role};
+use super::login::Login;
 use crate::member::{Registration, unbracketed};
 
 /// Where and as what to register.
@@ -17,6 +19,12 @@ pub struct ZooKeeperConfig {
     pub heart_beat: String,
     /// The session timeout asked for; the server may grant another.
     pub session_timeout: Duration,
+    /// How sessions are authenticated; `None`: not at all.
+    pub login: Option<Login>,
+    /// Who may do what with the nodes that are created. All but [`Access::Open`] needs a login.
+    pub access: Access,
+    /// Whether nodes that are there already get the rights that they would have been created with.
+    pub repair: bool,
     /// What to register.
     pub own: Registration,
 }
@@ -28,6 +36,28 @@ pub(super) struct Paths {
     pub(super) members: String,
     /// The kill switch.
     pub(super) control: String,
+}
+
+impl Paths {
+    /// The kill switch's parent and itself.
+    pub(super) fn switch(&self) -> [&str; 2] {
+        let parent = self.control.rsplit_once('/').map_or("", |(parent, _)| parent);
+        [parent, &self.control]
+    }
+
+    /// The nodes that all agents share, from the root on. What is above the root belongs to others, too.
+    pub(super) fn shared(&self) -> Vec<(String, Role)> {
+        let root = self.control.strip_suffix("/control/probing").unwrap_or_default();
+        let parents = self
+            .members
+            .match_indices('/')
+            .map(|(at, _)| at)
+            .chain([self.members.len()])
+            .filter(|at| *at >= root.len().max(1))
+            .map(|at| (self.members[..at].to_owned(), Role::Parent));
+        let switch = self.switch().map(|path| (path.to_owned(), Role::Own));
+        parents.chain(switch).collect()
+    }
 }
 
 impl ZooKeeperConfig {
@@ -61,6 +91,12 @@ impl ZooKeeperConfig {
             let Paths { members, control } = &paths;
             problems.push(format!(
                 "members' path {members:?}; accepted: one that {control:?} doesn't lie under"
+            ));
+        }
+        if self.access != Access::Open && self.login.is_none() {
+            problems.push(format!(
+                "access {:?} to ZooKeeper's nodes without a login; accepted: Open, or a login",
+                self.access
             ));
         }
         if self.session_timeout < Duration::from_secs(1) || self.session_timeout > Duration::from_secs(3600) {
@@ -160,6 +196,9 @@ mod tests {
             root: root.into(),
             heart_beat: heart_beat.into(),
             session_timeout: Duration::from_secs(10),
+            login: None,
+            access: Access::Open,
+            repair: false,
             own: Registration {
                 node: "n".into(),
                 address: address.into(),
@@ -185,6 +224,20 @@ mod tests {
         }
         assert_eq!(config("h", "a/b", "m", "a").paths().control, "/a/b/control/probing");
         assert_eq!(config("h", "", "m", "a").paths().control, "/control/probing");
+    }
+
+    #[test]
+    fn the_shared_nodes_are_the_root_and_what_is_below_it() {
+        let shared = |root: &str, heart_beat: &str| -> Vec<String> {
+            let shared = config("h", root, heart_beat, "a").paths().shared();
+            shared.into_iter().map(|(path, _)| path).collect()
+        };
+        assert_eq!(shared("r", "m"), ["/r", "/r/m", "/r/control", "/r/control/probing"]);
+        assert_eq!(
+            shared("a/r", "m/n"),
+            ["/a/r", "/a/r/m", "/a/r/m/n", "/a/r/control", "/a/r/control/probing"]
+        );
+        assert_eq!(shared("", "m"), ["/m", "/control", "/control/probing"]);
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub(super) async fn follow(
     switch: &watch::Sender<bool>,
     counters: &Counters,
 ) -> Infallible {
+    let mut told = None;
     loop {
         match read(client, path, switch).await {
             Ok(watcher) => {
@@ -36,7 +37,16 @@ pub(super) async fn follow(
             Err(Error::ConnectionLoss) => tokio::time::sleep(Duration::from_millis(200)).await,
             Err(error) => {
                 counters.failures.add(1);
-                tracing::warn!(path, %error, "kill switch can't be read; the last known state stays");
+                counters.denied.add(u64::from(error == Error::NoAuth));
+                if told.as_ref() != Some(&error) {
+                    let why = super::words(&error);
+                    tracing::warn!(
+                        path,
+                        error = why,
+                        "kill switch can't be read; the last known state stays"
+                    );
+                    told = Some(error);
+                }
                 tokio::time::sleep(Duration::from_secs(5)).await;
             }
         }
@@ -52,6 +62,8 @@ pub(crate) fn decode(data: &[u8]) -> Result<bool, String> {
 async fn read(client: &Client, path: &str, switch: &watch::Sender<bool>) -> Result<OneshotWatcher, Error> {
     loop {
         match client.get_and_watch_data(path).await {
+            // Created by an agent, so that no stranger does; nobody has used it yet.
+            Ok((data, _, watcher)) if data.is_empty() => return Ok(watcher),
             Ok((data, _, watcher)) => {
                 match decode(&data) {
                     Ok(enabled) => {

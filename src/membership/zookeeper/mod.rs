@@ -5,12 +5,16 @@
 //! is read ([`control`]). All of them are level-triggered: each compares what is with what should be and can be begun
 //! again at any time. What is known of the others outlives the session.
 
+mod access;
 mod config;
 mod control;
+mod login;
+mod news;
 mod observe;
 mod own;
 mod watching;
 
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,11 +24,14 @@ use rand::Rng;
 use tokio::sync::{Notify, watch};
 use zookeeper_client::{Client, Error, SessionState, StateWatcher};
 
+pub use access::Access;
 pub use config::ZooKeeperConfig;
+pub use login::{Credential, Login, LoginError, Scheme, Source};
 
 use crate::handle::{Desired, Handle, Status};
 use crate::member::View;
 use crate::stats::Counters;
+use access::Finding;
 use config::Paths;
 use observe::Others;
 
@@ -68,6 +75,8 @@ fn start_assuming(config: ZooKeeperConfig, server_is_old: bool) -> Handle {
         maybe_there: maybe_there_sender,
         counters: Arc::clone(&counters),
         server_is_old,
+        credential: None,
+        told: HashSet::new(),
     };
     let task = Some(tokio::spawn(life.run(others)));
     Handle {
@@ -92,12 +101,20 @@ struct Life {
     counters: Arc<Counters>,
     /// The server knows no ZooKeeper 3.5 operations.
     server_is_old: bool,
+    /// The last good one.
+    credential: Option<Credential>,
+    /// What was said of nodes that others created: each is said once.
+    told: HashSet<(String, Finding)>,
 }
 
 /// Why a session ended.
 enum End {
     /// It was asked to.
     Closed,
+    /// One's own entry may not be deleted: only its session's end takes it away.
+    Undeletable,
+    /// The credential was denied, and there is another by now.
+    NewCredential,
     /// The service ended it, or gave no sign of life for too long.
     Lost(SessionState),
     /// The server lacks an operation: a session of older ways is needed.
@@ -114,10 +131,17 @@ impl Life {
                 Some(Err(error)) => {
                     self.counters.connect_failures.add(1);
                     let servers = &self.config.servers;
-                    complain(
-                        &self.statuses,
-                        format!("ZooKeeper at {servers} can't be reached: {error}"),
-                    );
+                    let problem = match error {
+                        Error::AuthFailed => {
+                            self.counters.denied.add(1);
+                            format!(
+                                "ZooKeeper at {servers} refuses the login: is the credential of zookeeper.auth or \
+                                 zookeeper.auth_file one that the servers know?"
+                            )
+                        }
+                        error => format!("ZooKeeper at {servers} can't be reached: {error}"),
+                    };
+                    complain(&self.statuses, problem);
                     if self.unless_closing(tokio::time::sleep(backoff.next())).await.is_none() {
                         break;
                     }
@@ -148,12 +172,17 @@ impl Life {
                     ..Status::default()
                 };
             });
+            if let End::Undeletable | End::NewCredential = end {
+                closed(states.clone()).await;
+            }
             self.maybe_there.send_replace(false);
             match end {
                 End::Closed => {
                     closed(states).await;
                     break;
                 }
+                // The next session has no entry and only observes; or another credential.
+                End::Undeletable | End::NewCredential => {}
                 End::OldServer => self.server_is_old = true,
                 End::Lost(state) => {
                     lost = true;
@@ -179,6 +208,18 @@ impl Life {
         if self.server_is_old {
             connector = connector.with_server_version(3, 4, 0);
         }
+        if let Some(login) = &self.config.login {
+            match login.read() {
+                Ok(credential) => self.credential = Some(credential),
+                Err(error) if self.credential.is_some() => {
+                    complain(&self.statuses, format!("{error}; the last good one is used"));
+                }
+                Err(error) => return Some(Err(Error::UnexpectedError(error.to_string()))),
+            }
+            if let Some(credential) = &self.credential {
+                connector = login.with(connector, credential);
+            }
+        }
         let servers = self.config.servers.clone();
         self.unless_closing(connector.connect(&servers)).await
     }
@@ -193,11 +234,14 @@ impl Life {
 
     async fn session(&mut self, client: Client, others: &mut Others) -> End {
         let own_lost = Notify::new();
+        let told = &mut self.told;
         let (own_name, own_name_seen) = watch::channel(None);
         let registrar = own::Registrar {
             client: &client,
             paths: &self.paths,
-            own: &self.config.own,
+            config: &self.config,
+            credential: self.credential.as_ref(),
+            told,
             wanted: self.wanted.clone(),
             statuses: &self.statuses,
             counters: &self.counters,
@@ -269,6 +313,23 @@ fn complain(statuses: &watch::Sender<Status>, problem: String) {
         status.last_error = Some(problem);
         true
     });
+}
+
+/// What an error means, for whoever has to do something about it.
+fn words(error: &Error) -> String {
+    match error {
+        Error::NoAuth => {
+            "ZooKeeper denies it: its nodes belong to another credential than this agent's (zookeeper.auth, \
+                          zookeeper.auth_file; where that is not set the agent has none)"
+                .to_owned()
+        }
+        Error::InvalidAcl => {
+            "the servers don't take this session for authenticated, so it can't own a node: do they know \
+                              the scheme (zookeeper.auth_scheme)?"
+                .to_owned()
+        }
+        error => error.to_string(),
+    }
 }
 
 /// A random moment within a time that grows with the mesh, so that its agents don't all speak at once.

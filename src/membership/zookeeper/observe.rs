@@ -10,11 +10,12 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use rand::Rng;
 use smol_str::SmolStr;
 use tokio::sync::{Notify, watch};
-use zookeeper_client::{Client, Error, EventType, Stat};
+use zookeeper_client::{Client, Error, Stat};
 
 use super::config::Paths;
+use super::news::News;
 use super::watching::{Change, Watching};
-use super::{End, complain, sooner, spread};
+use super::{End, complain, sooner, spread, words};
 use crate::handle::Status;
 use crate::member::{Registration, View};
 use crate::roster::Roster;
@@ -150,8 +151,8 @@ struct Work<'a> {
     queue: VecDeque<String>,
     /// Names in the queue or in `reads`.
     queued: HashSet<String>,
-    /// Notifications gathered: true where the entry is gone.
-    changes: HashMap<String, bool>,
+    /// Notifications gathered: what they come to, for each entry.
+    changes: HashMap<String, News>,
     /// When to look at the changes.
     changes_at: Option<Instant>,
     /// When to ask for a list.
@@ -228,8 +229,8 @@ impl Observer<'_> {
         }
         if work.changes_at.is_some_and(|at| at <= now) {
             work.changes_at = None;
-            for (name, gone) in std::mem::take(&mut work.changes) {
-                if gone {
+            for (name, news) in std::mem::take(&mut work.changes) {
+                if news == News::Went {
                     others.tracker.deleted(&name);
                     work.stale_since.get_or_insert(now);
                     if self.own_name.borrow().as_deref() == Some(name.as_str()) {
@@ -237,7 +238,9 @@ impl Observer<'_> {
                     }
                 } else {
                     others.tracker.created(&name);
-                    work.enqueue(name);
+                    if news == News::Changed || others.tracker.wants_reading(&name) {
+                        work.enqueue(name);
+                    }
                 }
             }
         }
@@ -256,7 +259,8 @@ impl Observer<'_> {
         match change {
             Change::Entry { name, kind } => {
                 self.counters.events.add(1);
-                work.changes.insert(name, kind == EventType::NodeDeleted);
+                let news = News::then(work.changes.get(&name).copied(), kind);
+                work.changes.insert(name, news);
                 let size = others.len();
                 work.changes_at.get_or_insert_with(|| now + spread(size));
             }
@@ -302,9 +306,14 @@ impl Observer<'_> {
             Err(Error::ConnectionLoss) => work.list_at = work.list_at.min(now + Duration::from_millis(200)),
             Err(error) => {
                 self.counters.failures.add(1);
+                self.counters.denied.add(u64::from(error == Error::NoAuth));
                 complain(
                     self.statuses,
-                    format!("members under {} can't be listed: {error}", self.paths.members),
+                    format!(
+                        "members under {} can't be listed: {}",
+                        self.paths.members,
+                        words(&error)
+                    ),
                 );
                 if !matches!(error, Error::NoAuth | Error::Throttled | Error::Timeout) {
                     // The client itself has ended, whether it says so or not.
@@ -335,7 +344,8 @@ impl Observer<'_> {
             }
             Err(error) => {
                 self.counters.failures.add(1);
-                others.tracker.unreadable(&name, error.to_string())
+                self.counters.denied.add(u64::from(error == Error::NoAuth));
+                others.tracker.unreadable(&name, words(&error))
             }
         };
         if let Err(why) = outcome {

@@ -1,11 +1,17 @@
 //! One's own entry: created, kept as wanted, taken away.
 
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use rand::Rng;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 use zookeeper_client::{Acls, Client, CreateMode, Error};
 
-use super::config::Paths;
-use super::{End, complain};
+use super::access::{self, Access, Finding, Role};
+use super::config::{Paths, ZooKeeperConfig};
+use super::login::{Credential, Login};
+use super::{End, complain, words};
 use crate::data;
 use crate::handle::{Desired, Status};
 use crate::member::{Labels, Registration, State, unbracketed};
@@ -14,7 +20,11 @@ use crate::stats::Counters;
 pub(super) struct Registrar<'a> {
     pub(super) client: &'a Client,
     pub(super) paths: &'a Paths,
-    pub(super) own: &'a Registration,
+    pub(super) config: &'a ZooKeeperConfig,
+    /// What the session was authenticated by.
+    pub(super) credential: Option<&'a Credential>,
+    /// What was said of nodes that others created.
+    pub(super) told: &'a mut HashSet<(String, Finding)>,
     pub(super) wanted: watch::Receiver<Desired>,
     pub(super) statuses: &'a watch::Sender<Status>,
     pub(super) counters: &'a Counters,
@@ -37,6 +47,12 @@ enum Entry {
     },
 }
 
+/// How long to wait where rights are missing, unless something else is wanted meanwhile.
+const DENIED: Duration = Duration::from_secs(5);
+
+/// Mean time between two looks at the rights.
+const SURVEY: Duration = Duration::from_secs(300);
+
 /// What may change of an entry's data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Shown {
@@ -57,12 +73,19 @@ impl Registrar<'_> {
     /// Keeps the entry as wanted until the membership closes.
     pub(super) async fn run(mut self) -> End {
         let mut entry = Entry::None;
+        let mut survey_at = (self.config.access != Access::Open).then(Instant::now);
         loop {
             let wanted = self.wanted.borrow_and_update().clone();
             match self.step(&mut entry, &wanted).await {
                 Ok(true) => {}
                 Ok(false) if wanted.closing => return End::Closed,
                 Ok(false) => tokio::select! {
+                    own = due(survey_at, &entry) => {
+                        survey_at = Some(self.survey(own).await);
+                        if self.counters.nodes_foreign.get() > 0 && self.credential_changed() {
+                            return End::NewCredential;
+                        }
+                    }
                     changed = self.wanted.changed() => if changed.is_err() {
                         // The handle was dropped: the session's end takes the entry away.
                         return End::Closed;
@@ -73,20 +96,88 @@ impl Registrar<'_> {
                     },
                 },
                 Err(Error::Unimplemented) => return End::OldServer,
+                Err(Error::NoAuth) if !wanted.registered => {
+                    self.counters.denied.add(1);
+                    let what = "own entry may not be deleted, so its session is ended";
+                    tracing::warn!("{what}: {}", words(&Error::NoAuth));
+                    return End::Undeletable;
+                }
                 // Nothing more can be done about it in this session, and it ends soon.
                 Err(_) if wanted.closing => return End::Closed,
-                Err(error) => self.pause(error).await,
+                Err(error) => {
+                    let is_denied = matches!(error, Error::NoAuth | Error::InvalidAcl);
+                    self.pause(error).await;
+                    if is_denied && self.credential_changed() {
+                        return End::NewCredential;
+                    }
+                }
             }
         }
+    }
+
+    /// Whether another credential is there than the one that this session was opened with.
+    fn credential_changed(&self) -> bool {
+        let now = self.config.login.as_ref().map(Login::read);
+        now.is_some_and(|now| now.is_ok_and(|now| Some(&now) != self.credential))
     }
 
     async fn pause(&self, error: Error) {
         if error != Error::ConnectionLoss {
             self.counters.failures.add(1);
-            let problem = format!("own entry under {} can't be kept: {error}", self.paths.members);
+            let problem = format!(
+                "own entry under {} can't be kept: {}",
+                self.paths.members,
+                words(&error)
+            );
             complain(self.statuses, problem);
         }
-        tokio::time::sleep(super::Backoff::new().next()).await;
+        if let Error::NoAuth | Error::InvalidAcl = error {
+            self.counters.denied.add(1);
+            // Only an operator changes that. Ten thousand agents that are denied are no load at this pace.
+            let mut wanted = self.wanted.clone();
+            let _ = tokio::time::timeout(DENIED, wanted.changed()).await;
+        } else {
+            tokio::time::sleep(super::Backoff::new().next()).await;
+        }
+    }
+
+    /// Looks at the rights to the nodes that all agents share, and says what is wrong with them. Returns when to do so again.
+    async fn survey(&mut self, own: &str) -> Instant {
+        let (access, repair) = (self.config.access, self.config.repair);
+        let findings = match access::survey(self.client, self.paths, own, access, repair).await {
+            Ok(findings) => findings,
+            Err(error) => {
+                if error != Error::ConnectionLoss {
+                    tracing::warn!(%error, "the rights to ZooKeeper's nodes can't be looked at; trying again");
+                }
+                return Instant::now() + DENIED;
+            }
+        };
+        let is_exposed = |finding: &&Finding| matches!(finding, Finding::Exposed(_));
+        let exposed = findings.values().filter(is_exposed).count();
+        self.counters.nodes_exposed.set(exposed);
+        self.counters.nodes_foreign.set(findings.len() - exposed);
+        for (path, finding) in findings {
+            if self.told.contains(&(path.clone(), finding.clone())) {
+                continue;
+            }
+            match &finding {
+                Finding::Exposed(rights) => tracing::warn!(
+                    path,
+                    rights,
+                    "anyone has these rights to a ZooKeeper node that was there before, whatever zookeeper.acl says: take \
+                     them away by setAcl, or by zookeeper.acl_repair"
+                ),
+                Finding::Foreign(owner) => tracing::warn!(
+                    path,
+                    owner,
+                    "this agent's credential has no rights to a ZooKeeper node that all agents share: is it another \
+                     user or password than theirs (zookeeper.auth, zookeeper.auth_file)?"
+                ),
+            }
+            self.told.insert((path, finding));
+        }
+        Instant::now() + SURVEY.mul_f64(rand::rng().random_range(0.5..=1.5))
     }
 
     /// Takes one step towards what is wanted. False: nothing is left to do.
@@ -163,8 +254,9 @@ impl Registrar<'_> {
     /// Creates the entry, and its parents where they are missing. The name imitates the original's, whose library
     /// protects sequential nodes by a random mark in the name.
     async fn create(&self, mark: &str, shown: &Shown) -> Result<String, Error> {
-        let own = CreateMode::EphemeralSequential.with_acls(Acls::anyone_all());
-        let Registration { address, port, .. } = self.own;
+        let list = self.config.access.list(Role::Own);
+        let own = CreateMode::EphemeralSequential.with_acls(Acls::new(&list));
+        let Registration { address, port, .. } = &self.config.own;
         // Nothing of the address may divide the path.
         let address = unbracketed(address).replace('/', "_");
         let prefix = format!("{}/_c_{mark}-{address}:{port}", self.paths.members);
@@ -184,7 +276,8 @@ impl Registrar<'_> {
 
     /// Makes the members' path, and before it the chroot that the servers may end in.
     async fn make_parents(&self) -> Result<(), Error> {
-        let parents = CreateMode::Persistent.with_acls(Acls::anyone_all());
+        let list = self.config.access.list(Role::Parent);
+        let parents = CreateMode::Persistent.with_acls(Acls::new(&list));
         match self.client.mkdir(&self.paths.members, &parents).await {
             Err(Error::NoNode) => {}
             made => return made,
@@ -207,7 +300,7 @@ impl Registrar<'_> {
     }
 
     fn data(&self, shown: &Shown) -> Result<Vec<u8>, Error> {
-        data::encode(&self.own.at(&shown.labels), shown.state)
+        data::encode(&self.config.own.at(&shown.labels), shown.state)
             .map_err(|error| Error::UnexpectedError(error.to_string()))
     }
 
@@ -233,4 +326,13 @@ impl Registrar<'_> {
         self.maybe_there.send_replace(false);
         Entry::None
     }
+}
+
+/// The entry's path, once it is there and `at` has come.
+async fn due(at: Option<Instant>, entry: &Entry) -> &str {
+    let (Some(at), Entry::There { path, .. }) = (at, entry) else {
+        return std::future::pending().await;
+    };
+    tokio::time::sleep_until(at.into()).await;
+    path
 }

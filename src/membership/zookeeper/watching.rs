@@ -152,15 +152,18 @@ impl<'a> Watching<'a> {
 
 /// Sets the persistent watch; `None` where the server has none.
 async fn watch(client: &Client, members: &str) -> Option<PersistentWatcher> {
+    let mut told = None;
     loop {
         match client.watch(members, AddWatchMode::PersistentRecursive).await {
             Ok(watcher) => return Some(watcher),
             Err(Error::Unimplemented) => return None,
             Err(error) => {
-                if error != Error::ConnectionLoss {
-                    tracing::warn!(%error, "members can't be watched; trying again");
+                let pause = if error == Error::NoAuth { 5_000 } else { 500 };
+                if error != Error::ConnectionLoss && told.as_ref() != Some(&error) {
+                    tracing::warn!(error = super::words(&error), "members can't be watched; trying again");
+                    told = Some(error);
                 }
-                tokio::time::sleep(Duration::from_millis(500)).await;
+                tokio::time::sleep(Duration::from_millis(pause)).await;
             }
         }
     }

@@ -14,7 +14,7 @@ pub mod zookeeper;
 
 use std::time::Duration;
 
-use dt_membership::zookeeper::{ZooKeeperConfig, start};
+use dt_membership::zookeeper::{Access, ZooKeeperConfig, start};
 use dt_membership::{Handle, Registration, State, View};
 use tokio::sync::watch;
 use zookeeper::ZooKeeper;
@@ -52,6 +52,9 @@ pub fn config(servers: &str, own: Registration) -> ZooKeeperConfig {
         root: "distributed_trace".into(),
         heart_beat: "heart_beat_nodes".into(),
         session_timeout: Duration::from_secs(4),
+        login: None,
+        access: Access::Open,
+        repair: false,
         own,
     }
 }
