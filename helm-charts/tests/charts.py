@@ -105,7 +105,8 @@ def env_of(container):
         if "fieldRef" in source:
             env[variable["name"]] = stand_ins[source["fieldRef"]["fieldPath"]]
         elif "secretKeyRef" in source:
-            env[variable["name"]] = "sasl.username=agent,sasl.password=secret"
+            of_zookeeper = variable["name"] == "DT_ZOOKEEPER_AUTH"
+            env[variable["name"]] = "agent:secret" if of_zookeeper else "sasl.username=agent,sasl.password=secret"
         else:
             assert isinstance(variable["value"], str), variable
             env[variable["name"]] = variable["value"]

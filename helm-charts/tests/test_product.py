@@ -47,7 +47,7 @@ class Configuration(unittest.TestCase):
             self.assertRegex(shown, line)
         self.assertIn("[::]:4000", config("show", agent_of("ipv6")).stdout)
         shown = config("show", agent_of("external")).stdout
-        for option in ("security.protocol", "sasl.password", "metadata.max.age.ms"):
+        for option in ("security.protocol", "sasl.password", "metadata.max.age.ms", 'zookeeper.auth = "***"', 'zookeeper.acl = "read"'):
             self.assertIn(option, shown)
 
     def test_every_key_can_be_set(self):
@@ -62,7 +62,7 @@ class Configuration(unittest.TestCase):
 
         of_the_chart = {
             "node", "listen", "advertise", "membership", "peers", "http", "zookeeper.servers", "kafka.bootstrap",
-            "kubernetes.node_labels",
+            "kubernetes.node_labels", "zookeeper.auth",
         }
         reference = run(DT, "config", "reference").stdout
         documented = set(re.findall(r"^### `(.*)`$", reference, re.M))
