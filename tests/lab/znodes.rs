@@ -2,7 +2,7 @@
 
 use crate::error::{Context, Result};
 use tokio::runtime::Runtime;
-use zookeeper_client::{Acls, Client, CreateMode};
+use zookeeper_client::{Acls, Client, Connector, CreateMode};
 
 /// A session of its own; what it creates goes with it.
 pub struct Znodes {
@@ -23,13 +23,25 @@ impl Znodes {
     /// # Errors
     /// Where no server answers.
     pub fn connect(servers: &str) -> Result<Znodes> {
+        Znodes::open(servers, Client::connector())
+    }
+
+    /// Opens a session that shows a `digest` credential, `user:password`.
+    ///
+    /// # Errors
+    /// Where no server answers.
+    pub fn connect_as(servers: &str, credential: &str) -> Result<Znodes> {
+        Znodes::open(servers, Client::connector().with_auth("digest", credential.as_bytes()))
+    }
+
+    fn open(servers: &str, connector: Connector) -> Result<Znodes> {
         // A thread of its own keeps the session alive between calls.
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()?;
         let client = runtime
-            .block_on(Client::connect(servers))
+            .block_on(connector.connect(servers))
             .during(format!("connect to ZooKeeper at {servers}"))?;
         Ok(Znodes { client, runtime })
     }
@@ -71,6 +83,33 @@ impl Znodes {
         self.runtime
             .block_on(self.client.create(path, data, &mode))
             .during(format!("create {path}"))?;
+        Ok(())
+    }
+
+    /// Creates a node that stays, and its parents.
+    ///
+    /// # Errors
+    /// Where the server refuses.
+    pub fn create_lasting(&self, path: &str, data: &[u8]) -> Result {
+        let mode = CreateMode::Persistent.with_acls(Acls::anyone_all());
+        let (parent, _) = path.rsplit_once('/').unwrap_or_default();
+        self.runtime
+            .block_on(self.client.mkdir(parent, &mode))
+            .during(format!("create {parent}"))?;
+        self.runtime
+            .block_on(self.client.create(path, data, &mode))
+            .during(format!("create {path}"))?;
+        Ok(())
+    }
+
+    /// Changes the data of a node.
+    ///
+    /// # Errors
+    /// Where the server refuses.
+    pub fn set(&self, path: &str, data: &[u8]) -> Result {
+        self.runtime
+            .block_on(self.client.set_data(path, data, None))
+            .during(format!("set {path}"))?;
         Ok(())
     }
 
