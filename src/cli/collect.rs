@@ -151,7 +151,12 @@ async fn serve(collect: &Collect, config: CollectorConfig) -> ExitCode {
         ending::within_time();
     };
     let matrix = Arc::clone(collector.matrix());
-    let observer = Observer::start(Arc::clone(&matrix), DiagnosisConfig::default(), LOOK);
+    let observer = Observer::start(
+        Arc::clone(&matrix),
+        collector.standing(),
+        DiagnosisConfig::default(),
+        LOOK,
+    );
     let rollup = collector.share().map(|share| Arc::clone(share.table()));
     let site = Site::new(matrix)
         .findings(observer.subscribe())

@@ -13,6 +13,7 @@ use smol_str::{SmolStr, format_smolstr};
 use crate::matrix::Matrix;
 use crate::place::Place;
 use crate::row::State;
+use crate::series::Series;
 use crate::snapshot::{Delays, standing};
 use crate::total::{Adder, Total};
 use crate::view::View;
@@ -142,15 +143,50 @@ pub(crate) struct Sum {
     pub(crate) series: u32,
     pub(crate) stale: u32,
     pub(crate) waiting: u32,
-    pub(crate) total: Total,
+    /// What lies within the view, counted back from now.
+    current: Total,
+    /// Of series that are stale, what was last known: shown only where nothing else is.
+    last_known: Total,
 }
 
 impl Sum {
-    pub(crate) fn add(&mut self, total: &Total, state: State) {
+    /// Of many series at once.
+    pub(crate) fn of(series: u32, stale: u32, waiting: u32, total: Total) -> Sum {
+        let mut sum = Sum {
+            series,
+            stale,
+            waiting,
+            ..Sum::default()
+        };
+        if sum.state() == State::Stale {
+            sum.last_known = total;
+        } else {
+            sum.current = total;
+        }
+        sum
+    }
+
+    /// A series that has gone silent counts with what it said within the view, and no longer than that: else a node that
+    /// died would stand for long beside what is measured now.
+    pub(crate) fn add(&mut self, series: &Series, view: View, state: State, now_ms: u64, adder: &mut Adder) {
         self.series += 1;
-        self.stale += u32::from(state == State::Stale);
         self.waiting += u32::from(state == State::Waiting);
-        self.total.merge(total);
+        if state != State::Stale {
+            self.current.merge(&adder.total(series.panes(view)));
+            return;
+        }
+        self.stale += 1;
+        self.current.merge(&adder.total(series.panes_since(view, now_ms)));
+        self.last_known.merge(&adder.total(series.panes(view)));
+    }
+
+    /// What is to be shown of it.
+    pub(crate) fn total(&self) -> &Total {
+        if self.state() == State::Stale {
+            &self.last_known
+        } else {
+            &self.current
+        }
     }
 
     /// Adds what others have added up.
@@ -158,7 +194,8 @@ impl Sum {
         self.series = self.series.saturating_add(other.series);
         self.stale = self.stale.saturating_add(other.stale);
         self.waiting = self.waiting.saturating_add(other.waiting);
-        self.total.merge(&other.total);
+        self.current.merge(&other.current);
+        self.last_known.merge(&other.last_known);
     }
 
     pub(crate) fn state(&self) -> State {
@@ -214,13 +251,14 @@ impl Matrix {
             if visited.probe != probe || cells.len().max(sums.len()) > most {
                 return;
             }
-            let total = adder.total(visited.series.panes(view));
             let state = State::of(visited.series, self.config().stale_windows, now_ms);
             if level == Level::Node {
+                let total = adder.total(visited.series.panes(view));
                 // One series each: of hundreds of thousands no distribution is kept.
                 cells.push(GroupCell::one(source, destination, state, &total));
             } else {
-                sums.entry((source, destination)).or_default().add(&total, state);
+                let sum = sums.entry((source, destination)).or_default();
+                sum.add(visited.series, view, state, now_ms, &mut adder);
             }
         });
         if cells.len().max(sums.len()) > most {
@@ -229,7 +267,7 @@ impl Matrix {
         cells.extend(sums.into_iter().map(|((source, destination), sum)| GroupCell {
             series: sum.series,
             stale: sum.stale,
-            ..GroupCell::one(source, destination, sum.state(), &sum.total)
+            ..GroupCell::one(source, destination, sum.state(), sum.total())
         }));
         let (groups, places) = members.finish();
         for cell in &mut cells {

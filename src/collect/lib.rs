@@ -34,7 +34,7 @@ pub use detail::PairDetail;
 pub use grouped::{Grouped, Level};
 pub use intake::Intake;
 pub use matrix::{Matrix, MatrixConfig, MatrixStats};
-pub use observer::Observer;
+pub use observer::{Observer, Standing};
 pub use row::{PairRow, State};
 pub use series::Ingest;
 pub use snapshot::Snapshot;

@@ -173,6 +173,20 @@ impl Series {
         &ladder[old.min(ladder.len().saturating_sub(1))..]
     }
 
+    /// Those of them that end within the view counted back from now; for [`View::Recent`] none, since what has ended since is
+    /// recent no more.
+    pub(crate) fn panes_since(&self, view: View, now_ms: u64) -> &[Pane] {
+        let reach_ms = match view {
+            View::Recent => return &[],
+            View::Minute => MINUTE_MS,
+            View::TenMinutes => TEN_MINUTES_MS,
+            View::Hour => HOUR_MS,
+        };
+        let panes = self.panes(view);
+        let since = now_ms.saturating_sub(reach_ms);
+        &panes[panes.partition_point(|pane| pane.end_ms <= since)..]
+    }
+
     /// The panes to be drawn over time for `view`, oldest first: as fine as they are kept. Where the width changes, the last
     /// wide one may reach into the first narrow one.
     pub(crate) fn over_time(&self, view: View) -> impl Iterator<Item = &Pane> {

@@ -99,10 +99,19 @@ pub fn summary(zones: Vec<Line>, pairs: Vec<Line>, worst: usize, width: u16) -> 
 /// What the diagnosis found, the gravest first, a line each; at most `most` of them.
 #[must_use]
 pub fn findings(findings: &Findings, most: usize) -> String {
+    let caveat = findings.caveat();
     if findings.findings.is_empty() {
-        return "no fault found\n".to_owned();
+        return match caveat {
+            Some(caveat) if findings.judged => format!("no fault found; {caveat}\n"),
+            Some(caveat) => format!("{caveat}\n"),
+            None => "no fault found\n".to_owned(),
+        };
     }
     let mut text = String::new();
+    if let Some(caveat) = caveat {
+        // Writing to a String can't fail.
+        let _ = writeln!(text, "({caveat})");
+    }
     for finding in findings.findings.iter().take(most) {
         let since = findings.now_ms.saturating_sub(finding.since_ms) / 1000;
         // Writing to a String can't fail.

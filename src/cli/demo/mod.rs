@@ -16,7 +16,7 @@ use dt_agent::Agent;
 use dt_agent::config::{Flag, Inputs, load};
 use dt_collect::diagnosis::DiagnosisConfig;
 use dt_collect::http::{self, Site};
-use dt_collect::{Matrix, MatrixConfig, Observer, View, metrics, terminal};
+use dt_collect::{Matrix, MatrixConfig, Observer, Standing, View, metrics, terminal};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -153,7 +153,7 @@ async fn demo(args: &DemoArgs) -> Result<(), String> {
     }));
     let fault = args.fault.map(Switch::new);
     let mut mesh = Mesh::start(args, Arc::clone(&matrix), fault.as_ref()).await?;
-    let observer = Observer::start(Arc::clone(&matrix), DiagnosisConfig::default(), LOOK);
+    let observer = Observer::start(Arc::clone(&matrix), || Standing::LIVE, DiagnosisConfig::default(), LOOK);
     let notes = mesh.notes();
     matrix.set_notes(notes.clone());
     let mut ended = Box::pin(async move {

@@ -18,7 +18,7 @@ use crate::{logging, out};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Reads Kafka without a group, or asks a collector. Exit status: 0 done, 1 no answer or, with --check, something \
-    is the matter, 2 wrong usage or configuration."
+    is the matter or can't be judged, 2 wrong usage or configuration."
 )]
 pub(crate) struct Diagnose {
     #[command(flatten)]
@@ -37,7 +37,7 @@ pub(crate) struct Diagnose {
     /// Print one JSON object, as /api/v1/findings gives it
     #[arg(long, env = "DT_DIAGNOSE_JSON", hide_env_values = true)]
     json: bool,
-    /// End with status 1 where something is the matter
+    /// End with status 1 where something is the matter, or where not everything was judged
     #[arg(long, env = "DT_DIAGNOSE_CHECK", hide_env_values = true)]
     check: bool,
     /// How far back to read Kafka, 1m to 1h. What is usual is told by the past, so less makes slowness harder to see
@@ -112,7 +112,7 @@ fn show(diagnose: &Diagnose, findings: &Findings) -> ExitCode {
         Ok(text) => out::print(&text),
         Err(error) => return out::failure(&error.to_string()),
     };
-    if diagnose.check && !findings.findings.is_empty() {
+    if diagnose.check && (!findings.findings.is_empty() || findings.caveat().is_some()) {
         return ExitCode::FAILURE;
     }
     printed

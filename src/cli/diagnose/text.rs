@@ -7,10 +7,19 @@ use dt_collect::plain::plain;
 
 /// One paragraph for each finding. What came from records is made fit for a terminal.
 pub(super) fn report(findings: &Findings) -> String {
+    let caveat = findings.caveat();
     if findings.findings.is_empty() {
-        return "Nothing is the matter.\n".to_owned();
+        return match caveat {
+            Some(caveat) if findings.judged => format!("Nothing is the matter; {caveat}.\n"),
+            Some(_) => "Nothing can be said yet: no records were judged.\n".to_owned(),
+            None => "Nothing is the matter.\n".to_owned(),
+        };
     }
     let mut text = String::new();
+    if let Some(caveat) = caveat {
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "({caveat})");
+    }
     for finding in &findings.findings {
         let seconds = findings.now_ms.saturating_sub(finding.since_ms) / 1000;
         let confidence = finding.confidence * 100.0;
@@ -47,13 +56,19 @@ fn pairs(count: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use dt_collect::diagnosis::{Finding, FindingKind, Subject};
+    use dt_collect::diagnosis::{Finding, FindingKind, ReadShare, Subject};
 
     use super::*;
 
     #[test]
     fn a_finding_is_a_paragraph_and_steers_no_terminal() {
-        assert_eq!(report(&Findings::default()), "Nothing is the matter.\n");
+        let mut none = Findings::none_yet(1);
+        assert_eq!(report(&none), "Nothing can be said yet: no records were judged.\n");
+        none.judged = true;
+        assert_eq!(report(&none), "Nothing is the matter.\n");
+        none.share = Some(ReadShare { read: 4, of: 12 });
+        let part = "this is about the 4 of 12 partitions that this collector reads";
+        assert_eq!(report(&none), format!("Nothing is the matter; {part}.\n"));
         let finding = Finding {
             kind: FindingKind::NodeDown,
             subject: Subject::default(),
@@ -65,6 +80,8 @@ mod tests {
             pairs: 9,
         };
         let findings = Findings {
+            judged: true,
+            share: None,
             now_ms: 181_000,
             findings: vec![finding],
             ..Findings::default()

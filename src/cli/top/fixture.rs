@@ -111,6 +111,8 @@ pub(super) fn findings(summaries: &[&str]) -> Arc<Findings> {
         ..Finding::default()
     };
     Arc::new(Findings {
+        judged: true,
+        share: None,
         now_ms: NOW,
         pattern: "podset_down".to_owned(),
         findings: summaries.iter().map(finding).collect(),

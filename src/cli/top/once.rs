@@ -93,8 +93,8 @@ fn of_server(server: &Server) -> Result<String, String> {
 /// What is at fault, a line each.
 fn faults(found: Result<&Findings, &String>, now_ms: u64) -> String {
     let findings = match found {
-        Ok(findings) if findings.findings.is_empty() => return "no fault found\n\n".to_owned(),
-        Ok(findings) => &findings.findings,
+        Ok(findings) if findings.findings.is_empty() => return format!("{}\n\n", findings.none()),
+        Ok(findings) => findings,
         Err(why) => return format!("! {}\n\n", plain(why)),
     };
     let line = |finding: &Finding| {
@@ -102,7 +102,11 @@ fn faults(found: Result<&Findings, &String>, now_ms: u64) -> String {
         let since = since.map(|since| format!(" (since {since})")).unwrap_or_default();
         format!("! {}{since}\n", plain(&finding.summary))
     };
-    findings.iter().take(WORST).map(line).collect::<String>() + "\n"
+    let caveat = findings
+        .caveat()
+        .map(|caveat| format!("({caveat})\n"))
+        .unwrap_or_default();
+    caveat + &findings.findings.iter().take(WORST).map(line).collect::<String>() + "\n"
 }
 
 fn lines(table: &Table) -> impl Iterator<Item = Line> {

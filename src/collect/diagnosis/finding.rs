@@ -9,10 +9,64 @@ use serde::{Deserialize, Serialize};
 pub struct Findings {
     /// When it was looked at, UTC milliseconds.
     pub now_ms: u64,
-    /// The look of the whole heat map.
+    /// Whether there is a verdict: false before records were judged, as long as a collector is still reading what is past,
+    /// and where it has no partition to read. No findings mean nothing then.
+    #[serde(default = "judged")]
+    pub judged: bool,
+    /// How much of the cluster it is about, where several collectors may share the partitions; `None` where that isn't known.
+    #[serde(default)]
+    pub share: Option<ReadShare>,
+    /// The look of the whole heat map; `unknown` without a verdict.
     pub pattern: Pattern,
     /// One for each cause.
     pub findings: Vec<Finding>,
+}
+
+/// Of collectors that didn't say so yet.
+fn judged() -> bool {
+    true
+}
+
+impl Findings {
+    /// Nothing can be said yet.
+    #[must_use]
+    pub fn none_yet(now_ms: u64) -> Findings {
+        Findings {
+            now_ms,
+            pattern: Pattern::Unknown,
+            ..Findings::default()
+        }
+    }
+
+    /// In words, where more than the findings has to be said: that there is no verdict, or that it is about a part.
+    #[must_use]
+    pub fn caveat(&self) -> Option<String> {
+        if !self.judged {
+            return Some("no verdict yet".to_owned());
+        }
+        let share = self.share.filter(|share| !share.is_whole())?;
+        Some(format!(
+            "this is about the {} of {} partitions that this collector reads",
+            share.read, share.of
+        ))
+    }
+}
+
+/// The part of a topic that a collector reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadShare {
+    /// So many partitions.
+    pub read: usize,
+    /// Of so many.
+    pub of: usize,
+}
+
+impl ReadShare {
+    /// Whether it reads them all.
+    #[must_use]
+    pub fn is_whole(self) -> bool {
+        self.read >= self.of
+    }
 }
 
 /// One cause and what speaks for it.

@@ -34,8 +34,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use config::DiagnosisConfig;
-pub use finding::{Finding, FindingKind, Findings, Pattern, Subject};
+pub use finding::{Finding, FindingKind, Findings, Pattern, ReadShare, Subject};
 
+use crate::row::State;
 use crate::snapshot::Snapshot;
 use beside::Beside;
 use delay::{Held, Usual};
@@ -84,7 +85,8 @@ impl Diagnosis {
             Some(blind) => vec![blind],
             None => self.look(recent, minute, hour),
         };
-        self.latest = Arc::new(self.conclude(recent.now_ms, findings));
+        let any = recent.cells.iter().any(|cell| cell.state != State::Waiting);
+        self.latest = Arc::new(self.conclude(recent.now_ms, any, findings));
         self.latest()
     }
 
@@ -119,7 +121,7 @@ impl Diagnosis {
     }
 
     /// Joins what is about the same thing, dates it, and puts the gravest first.
-    fn conclude(&mut self, now_ms: u64, found: Vec<Finding>) -> Findings {
+    fn conclude(&mut self, now_ms: u64, any: bool, found: Vec<Finding>) -> Findings {
         let mut findings: Vec<Finding> = Vec::new();
         for finding in found {
             let same = |known: &&mut Finding| known.kind == finding.kind && known.subject == finding.subject;
@@ -148,13 +150,15 @@ impl Diagnosis {
         });
         findings.truncate(self.config.max_findings);
         let pattern = findings.iter().find_map(|finding| finding.pattern);
-        let pattern = pattern.unwrap_or(if findings.is_empty() {
+        let pattern = pattern.unwrap_or(if findings.is_empty() && any {
             Pattern::Normal
         } else {
             Pattern::Unknown
         });
         Findings {
             now_ms,
+            judged: any || !findings.is_empty(),
+            share: None,
             pattern,
             findings,
         }

@@ -135,6 +135,8 @@ mod tests {
             ..Subject::default()
         };
         let text = page(Findings {
+            judged: true,
+            share: None,
             now_ms: now_ms(),
             pattern: Pattern::PodsetFailure,
             findings: vec![
@@ -165,6 +167,8 @@ mod tests {
             finding(FindingKind::NodeDown, subject, confidence)
         };
         let text = page(Findings {
+            judged: true,
+            share: None,
             now_ms: 1,
             pattern: Pattern::Unknown,
             findings: vec![down("x", 0.5), down("y", 0.8)],

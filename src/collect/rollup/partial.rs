@@ -129,7 +129,7 @@ impl Partial {
 
 impl From<&Sum> for Part {
     fn from(sum: &Sum) -> Part {
-        let total = &sum.total;
+        let total = sum.total();
         let split = |distribution: &Distribution| distribution.buckets.iter().copied().unzip();
         let (bucket_ns, bucket_count) = split(&total.rtt);
         let (host_delay_bucket_ns, host_delay_bucket_count) = split(&total.host_delay);
@@ -202,11 +202,11 @@ impl Part {
                 sum_ns: sum_ns.into(),
             })
         };
-        Ok(Sum {
-            series: self.series,
-            stale: self.stale,
-            waiting: self.waiting,
-            total: Total {
+        Ok(Sum::of(
+            self.series,
+            self.stale,
+            self.waiting,
+            Total {
                 start_ms: self.start_ms,
                 end_ms: self.end_ms,
                 counts: Counts {
@@ -228,7 +228,7 @@ impl Part {
                 )?,
                 ..Total::default()
             },
-        })
+        ))
     }
 }
 
@@ -248,7 +248,7 @@ impl Matrix {
                 .entry((series.partition, source, destination, visited.probe))
                 .or_default();
             for (sum, view) in sums.iter_mut().zip(VIEWS) {
-                sum.add(&adder.total(series.panes(view)), state);
+                sum.add(series, view, state, now_ms, &mut adder);
             }
         });
         let partials = sums

@@ -181,7 +181,7 @@ fn is_fresh(partial: &Partial, now_ms: u64) -> bool {
 
 impl ZoneCell {
     fn new(zones: ZonePair, sum: &Sum) -> ZoneCell {
-        let total = &sum.total;
+        let total = sum.total();
         let (rtt, host) = (Delays::from(&total.rtt), Delays::from(&total.host_delay));
         let (bucket_ns, bucket_count) = total.rtt.buckets.iter().copied().unzip();
         let counts = &total.counts;

@@ -9,6 +9,12 @@ use dt_sink::kafka::group::{Handler, Read};
 use crate::clock::now_ms;
 use crate::intake::{Intake, Message};
 
+/// What was written so shortly ago is the present.
+const PRESENT_MS: i64 = 10_000;
+/// So many turns must bring mostly such messages. What is behind comes as fast as it can be read, and so is most of what comes; an
+/// agent whose clock is wrong is little of it.
+const PRESENT_TURNS: u32 = 20;
+
 /// How far the reading is; any thread may look.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -60,6 +66,10 @@ pub(super) struct Feeder {
     progress: Arc<Progress>,
     /// Messages since the last turn.
     since_turn: usize,
+    /// Those of them that were written long ago.
+    past: usize,
+    /// Turns in a row in which those were the lesser part.
+    present_turns: u32,
 }
 
 impl Feeder {
@@ -68,6 +78,8 @@ impl Feeder {
             intake,
             progress,
             since_turn: 0,
+            past: 0,
+            present_turns: 0,
         }
     }
 }
@@ -75,17 +87,22 @@ impl Feeder {
 impl Handler for Feeder {
     fn message(&mut self, message: &Read<'_>) {
         self.since_turn += 1;
+        let now_ms = now_ms();
+        let age_ms = |written_ms: i64| i64::try_from(now_ms).unwrap_or(i64::MAX).saturating_sub(written_ms);
+        let is_past = |written_ms: i64| age_ms(written_ms) > PRESENT_MS;
+        self.past += usize::from(message.timestamp_ms().is_some_and(is_past));
         let read = Message {
             payload: message.payload(),
             content_type: message.header("content-type"),
             ce_id: message.header("ce_id"),
             partition: message.partition(),
         };
-        self.intake.take(&read, now_ms());
+        self.intake.take(&read, now_ms);
     }
 
     fn assigned(&mut self, partitions: &[i32]) {
         // It may have been ours before, and is read again from an hour back.
+        self.present_turns = 0;
         for partition in partitions {
             self.intake.begin_partition(*partition, now_ms());
         }
@@ -106,9 +123,15 @@ impl Handler for Feeder {
 
     fn turn(&mut self) {
         self.intake.turn();
-        // A turn without a message: all that was there is read.
-        let caught_up = std::mem::take(&mut self.since_turn) == 0;
-        if caught_up && self.progress.was_assigned() {
+        let (all, past) = (std::mem::take(&mut self.since_turn), std::mem::take(&mut self.past));
+        self.present_turns = if 2 * past > all {
+            0
+        } else {
+            self.present_turns.saturating_add(1)
+        };
+        // Turns without a message count, but one of them says nothing: the first messages take a while to come. In a large mesh
+        // there is never such a one.
+        if self.present_turns >= PRESENT_TURNS && self.progress.was_assigned() {
             self.progress.was_current.store(true, Relaxed);
             self.progress.lock().values_mut().for_each(|current| *current = true);
         }

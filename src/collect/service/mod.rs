@@ -14,8 +14,10 @@ use feeder::Feeder;
 pub use feeder::Progress;
 pub use health::routes;
 
+use crate::diagnosis::ReadShare;
 use crate::intake::{Intake, IntakeStats};
 use crate::matrix::{Matrix, MatrixConfig};
+use crate::observer::Standing;
 use crate::rollup::{RollupConfig, Share};
 
 /// As far back as records count.
@@ -113,6 +115,18 @@ impl Collector {
     #[must_use]
     pub fn share(&self) -> Option<&Share> {
         self.share.as_ref()
+    }
+
+    /// For an [`Observer`](crate::Observer): how far the reading has come, and which part of the topic it is.
+    pub fn standing(&self) -> impl Fn() -> Standing + Send + 'static {
+        let (progress, lag) = (Arc::clone(&self.progress), self.watch_lag());
+        move || Standing {
+            is_current: progress.was_current(),
+            share: lag.partitions().map(|of| ReadShare {
+                read: progress.partitions().len(),
+                of,
+            }),
+        }
     }
 
     /// How many messages of each of this collector's partitions are yet to be read, as of some seconds ago.

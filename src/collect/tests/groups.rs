@@ -226,3 +226,42 @@ fn more_cells_than_may_be_are_refused_at_every_level() {
         assert!(ask(cells - 1).is_none(), "{level}");
     }
 }
+
+#[test]
+fn who_fell_silent_counts_no_longer_than_the_view_reaches() {
+    let matrix = Matrix::new(MatrixConfig::default());
+    let [silent, heard] = [NODES[0], NODES[1]].map(|source| pair(source, NODES[2], ProbeKind::Icmp));
+    let feed = |pair: &Arc<Pair>, minutes: std::ops::Range<u64>, lost| {
+        for window in minutes.start * 6..minutes.end * 6 {
+            let end = T + (window + 1) * 10 * S;
+            matrix.ingest(&summary(pair, 10 * S, end, &[100_000; 9], lost), end);
+        }
+    };
+    // One loses of each ten, and is heard for two minutes of six; the other loses nothing.
+    feed(&silent, 0..2, 1);
+    feed(&heard, 0..6, 0);
+    let now = T + 6 * 60 * S;
+    let zone = |view| {
+        let grouped = matrix.grouped(Level::Zone, view, ProbeKind::Icmp, now);
+        let [cell] = &grouped.cells[..] else {
+            panic!("{grouped:?}")
+        };
+        assert_eq!((cell.series, cell.stale, cell.state), (2, 1, State::Fresh));
+        (cell.counts.sent(), cell.counts.lost)
+    };
+    assert_eq!(zone(View::Recent), (2 * 9, 0));
+    assert_eq!(zone(View::Minute), (6 * 9, 0));
+    assert_eq!(zone(View::TenMinutes), ((12 + 36) * 9 + 12, 12));
+    assert_eq!(zone(View::Hour), ((12 + 36) * 9 + 12, 12));
+    // Others are told the same.
+    let partials = matrix.partials("one", now);
+    let told = serde_json::to_value(&partials[0].views["1m"]).unwrap();
+    assert_eq!((&told["received"], &told["lost"]), (&(6 * 9).into(), &0.into()));
+
+    // Where nothing else is known, it is shown as it was last, and as stale.
+    let rack = |now| {
+        let grouped = matrix.grouped(Level::Zone, View::Minute, ProbeKind::Icmp, now);
+        (grouped.cells[0].state, grouped.cells[0].counts.lost)
+    };
+    assert_eq!(rack(now + 300 * S), (State::Stale, 6));
+}

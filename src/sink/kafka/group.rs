@@ -71,6 +71,12 @@ impl Read<'_> {
         self.0.partition()
     }
 
+    /// When it was written, UTC milliseconds, where that is known: by the producer's clock or the broker's, as the topic is set.
+    #[must_use]
+    pub fn timestamp_ms(&self) -> Option<i64> {
+        self.0.timestamp().to_millis()
+    }
+
     /// Its offset there.
     #[must_use]
     pub fn offset(&self) -> i64 {
@@ -92,16 +98,29 @@ pub trait Handler: Send + 'static {
 
 /// How many messages of each of our partitions are yet to be read; any thread may look, also when the reading has ended.
 #[derive(Clone, Debug, Default)]
-pub struct Lag(Arc<Mutex<BTreeMap<i32, i64>>>);
+pub struct Lag(Arc<Mutex<Behind>>);
+
+#[derive(Debug, Default)]
+struct Behind {
+    by_partition: BTreeMap<i32, i64>,
+    /// How many partitions the topic has.
+    partitions: usize,
+}
 
 impl Lag {
     /// As of some seconds ago.
     #[must_use]
     pub fn by_partition(&self) -> BTreeMap<i32, i64> {
-        self.lock().clone()
+        self.lock().by_partition.clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<i32, i64>> {
+    /// How many partitions the topic has, whoever reads them; `None` before that is known.
+    #[must_use]
+    pub fn partitions(&self) -> Option<usize> {
+        Some(self.lock().partitions).filter(|partitions| *partitions > 0)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Behind> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -230,7 +249,10 @@ impl Membership {
             match change {
                 Change::Assigned(partitions) => handler.assigned(&partitions),
                 Change::Revoked(partitions) => {
-                    self.lag.lock().retain(|partition, _| !partitions.contains(partition));
+                    self.lag
+                        .lock()
+                        .by_partition
+                        .retain(|partition, _| !partitions.contains(partition));
                     handler.revoked(&partitions);
                 }
             }
@@ -292,13 +314,16 @@ impl ClientContext for Membership {
         let Some(topic) = statistics.topics.get(&self.topic) else {
             return;
         };
+        // One of them, -1, is no partition but a queue of the client's.
+        let all = topic.partitions.values().filter(|partition| partition.partition >= 0);
         // Of partitions that others have, it is unknown: -1.
-        *self.lag.lock() = topic
-            .partitions
-            .values()
-            .filter(|partition| partition.partition >= 0 && partition.consumer_lag >= 0)
-            .map(|partition| (partition.partition, partition.consumer_lag))
-            .collect();
+        let ours = all.clone().filter(|partition| partition.consumer_lag >= 0);
+        *self.lag.lock() = Behind {
+            by_partition: ours
+                .map(|partition| (partition.partition, partition.consumer_lag))
+                .collect(),
+            partitions: all.count(),
+        };
     }
 }
 

@@ -15,6 +15,8 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, top: &mut Top, theme: &Theme
     let focused = is_focused(top, Panel::Findings);
     let about = match top.findings() {
         Ok((findings, _)) if findings.findings.is_empty() => String::new(),
+        // Of a part there is no pattern of the whole.
+        Ok((findings, _)) if findings.caveat().is_some() => findings.caveat().unwrap_or_default(),
         Ok((findings, _)) => format!("pattern: {}", plain(&findings.pattern).replace('_', " ")),
         Err(_) => String::new(),
     };
@@ -35,7 +37,7 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, top: &mut Top, theme: &Theme
     };
     let shown = match top.findings() {
         Err(why) => return say(&plain(why)),
-        Ok((findings, _)) if findings.findings.is_empty() => return say("no fault found"),
+        Ok((findings, _)) if findings.findings.is_empty() => return say(&findings.none()),
         Ok((_, shown)) if shown.is_empty() => return say("none of that name"),
         Ok((_, shown)) => shown,
     };

@@ -1,7 +1,7 @@
 //! What is at fault, as diagnosis says it. Read loosely, so that kinds that a newer server knows are shown too.
 
 use dt_collect::diagnosis;
-use dt_collect::diagnosis::Pattern;
+use dt_collect::diagnosis::{Pattern, ReadShare};
 use serde::Deserialize;
 
 /// All that is the matter, the gravest first.
@@ -13,6 +13,37 @@ pub(crate) struct Findings {
     #[serde(default)]
     pub(crate) pattern: String,
     pub(crate) findings: Vec<Finding>,
+    /// Whether there is a verdict. Older servers don't say, and mean it.
+    #[serde(default = "judged")]
+    pub(crate) judged: bool,
+    /// What part of the cluster it is about.
+    #[serde(default)]
+    pub(crate) share: Option<ReadShare>,
+}
+
+fn judged() -> bool {
+    true
+}
+
+impl Findings {
+    /// What has to be said beside the findings.
+    pub(crate) fn caveat(&self) -> Option<String> {
+        let made = diagnosis::Findings {
+            judged: self.judged,
+            share: self.share,
+            ..diagnosis::Findings::default()
+        };
+        made.caveat()
+    }
+
+    /// What is to be said where there are none.
+    pub(crate) fn none(&self) -> String {
+        match self.caveat() {
+            Some(caveat) if self.judged => format!("no fault found; {caveat}"),
+            Some(caveat) => caveat,
+            None => "no fault found".to_owned(),
+        }
+    }
 }
 
 /// One cause and what speaks for it.
@@ -77,6 +108,8 @@ impl From<&diagnosis::Findings> for Findings {
             now_ms: findings.now_ms,
             pattern: pattern.to_owned(),
             findings: findings.findings.iter().map(Finding::from).collect(),
+            judged: findings.judged,
+            share: findings.share,
         }
     }
 }
@@ -137,6 +170,8 @@ mod tests {
             };
             let made = diagnosis::Findings {
                 now_ms: 7,
+                judged: true,
+                share: Some(ReadShare { read: 4, of: 12 }),
                 pattern,
                 findings: vec![finding],
             };
