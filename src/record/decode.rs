@@ -10,6 +10,8 @@ use crate::record::SummaryRecord;
 pub const MAX_RECORD_BYTES: usize = 1 << 20;
 /// The greatest count accepted: up to here a number of JSON is the same to every reader (RFC 8259, section 6).
 pub const MAX_COUNT: u64 = 1 << 53;
+/// The longest window accepted, milliseconds: a year. Windows are an hour at most, and merge while Kafka is away.
+const MAX_WINDOW_MS: u64 = 366 * 86_400_000;
 /// The longest text of a field, `hdr` aside: names and labels of members have at most 261 bytes. What keeps records in memory
 /// keeps these.
 const MAX_TEXT: usize = 1024;
@@ -77,6 +79,9 @@ fn check(record: &SummaryRecord) -> Result<(), DecodeError> {
     }
     if record.window_end_ms <= record.window_start_ms {
         return invalid("`window_end_ms` must be after `window_start_ms`");
+    }
+    if record.window_end_ms - record.window_start_ms > MAX_WINDOW_MS {
+        return invalid("a window of more than 366 days");
     }
     if record.received > record.sent {
         return invalid("`received` exceeds `sent`");

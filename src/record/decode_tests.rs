@@ -93,6 +93,13 @@ fn counts_that_cannot_be_added_up_and_names_that_nobody_has_are_refused() {
             },
             "`boot_id` has 1025 bytes",
         ),
+        (
+            SummaryRecord {
+                window_end_ms: u64::MAX,
+                ..valid.clone()
+            },
+            "more than 366 days",
+        ),
     ] {
         let error = decode(None, &broken.to_protobuf()).unwrap_err().to_string();
         assert!(error.contains(why), "{error}");
