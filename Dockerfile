@@ -37,7 +37,7 @@ ENV CARGO_INCREMENTAL=0
 FROM compiler AS manifests
 COPY . .
 RUN mkdir /empty && \
-    cp --parents Cargo.toml Cargo.lock */Cargo.toml src/*/Cargo.toml /empty && \
+    cp --parents Cargo.toml Cargo.lock */Cargo.toml */*/Cargo.toml /empty && \
     for file in src/*/lib.rs; do : >"/empty/$file"; done && \
     for file in src/*/main.rs src/*/build.rs; do echo 'fn main() {}' >"/empty/$file"; done
 

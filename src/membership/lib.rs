@@ -6,6 +6,8 @@
 mod data;
 pub mod file;
 mod handle;
+#[cfg(feature = "internals")]
+pub mod internals;
 mod member;
 mod peers;
 mod ring;

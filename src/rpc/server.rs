@@ -162,6 +162,13 @@ impl Server {
         Ok(server)
     }
 
+    /// For fuzzing: what answers calls, without the connections before it.
+    #[cfg(feature = "internals")]
+    #[must_use]
+    pub fn routes(&self) -> Routes {
+        self.service.routes.clone()
+    }
+
     /// Counters, live.
     #[must_use]
     pub fn stats(&self) -> &ServerStats {

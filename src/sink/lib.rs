@@ -11,6 +11,8 @@ mod backlog;
 mod config;
 #[cfg(test)]
 mod fixtures;
+#[cfg(feature = "internals")]
+pub mod internals;
 pub mod kafka;
 mod lines;
 mod publisher;

@@ -33,6 +33,8 @@ use crate::member::View;
 use crate::stats::Counters;
 use access::Finding;
 use config::Paths;
+#[cfg(feature = "internals")]
+pub(crate) use control::decode as switch;
 use observe::Others;
 
 /// Starts the membership inside a Tokio runtime. Returns at once: while the ensemble can't be reached it is tried

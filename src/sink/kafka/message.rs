@@ -70,6 +70,18 @@ impl Message {
     }
 }
 
+/// The headers of a record's message, in order.
+#[cfg(feature = "internals")]
+pub(crate) fn headers_of(record: &SummaryRecord, encoding: Encoding) -> Vec<(String, Vec<u8>)> {
+    use rdkafka::message::Headers;
+    let Kind::Summary { headers, .. } = Message::summary(record, encoding).kind else {
+        return Vec::new();
+    };
+    let all = headers.iter();
+    all.map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec()))
+        .collect()
+}
+
 /// The CloudEvents `source`, a URI reference.
 fn source(cluster: &str, node: &str) -> String {
     let mut source = String::from("/distributed-trace");

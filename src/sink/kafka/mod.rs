@@ -30,6 +30,8 @@ use crate::config::KafkaConfig;
 use crate::publisher::{Sink, StartError};
 use crate::stats::{self, InHand, Probes, Stats};
 use crate::thread::SinkThread;
+#[cfg(feature = "internals")]
+pub(crate) use message::headers_of;
 pub use settings::check_option;
 use traces::TraceRing;
 use worker::Worker;
