@@ -37,7 +37,8 @@ pub(super) async fn follow(
             Err(Error::ConnectionLoss) => tokio::time::sleep(Duration::from_millis(200)).await,
             Err(error) => {
                 counters.failures.add(1);
-                counters.denied.add(u64::from(error == Error::NoAuth));
+                let is_denied = error == Error::NoAuth;
+                counters.denied.add(u64::from(is_denied));
                 if told.as_ref() != Some(&error) {
                     let why = super::words(&error);
                     tracing::warn!(
@@ -47,7 +48,12 @@ pub(super) async fn follow(
                     );
                     told = Some(error);
                 }
-                tokio::time::sleep(Duration::from_secs(5)).await;
+                let pause = if is_denied {
+                    super::denied()
+                } else {
+                    Duration::from_secs(5)
+                };
+                tokio::time::sleep(pause).await;
             }
         }
     }

@@ -334,6 +334,12 @@ fn words(error: &Error) -> String {
     }
 }
 
+/// How long to wait before what was denied is tried again. Only an operator changes that, and ten thousand agents may be
+/// denied at once.
+fn denied() -> Duration {
+    Duration::from_secs(60).mul_f64(rand::rng().random_range(0.5..=1.5))
+}
+
 /// A random moment within a time that grows with the mesh, so that its agents don't all speak at once.
 fn spread(members: usize) -> Duration {
     let longest = u64::try_from(members).unwrap_or(u64::MAX).min(5_000);

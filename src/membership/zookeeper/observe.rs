@@ -15,7 +15,7 @@ use zookeeper_client::{Client, Error, Stat};
 use super::config::Paths;
 use super::news::News;
 use super::watching::{Change, Watching};
-use super::{End, complain, sooner, spread, words};
+use super::{End, complain, denied, sooner, spread, words};
 use crate::handle::Status;
 use crate::member::{Registration, View};
 use crate::roster::Roster;
@@ -319,7 +319,12 @@ impl Observer<'_> {
                     // The client itself has ended, whether it says so or not.
                     return Err(End::Lost(self.client.state()));
                 }
-                work.list_at = work.list_at.min(now + Duration::from_secs(5));
+                let pause = if error == Error::NoAuth {
+                    denied()
+                } else {
+                    Duration::from_secs(5)
+                };
+                work.list_at = work.list_at.min(now + pause);
             }
         }
         Ok(())

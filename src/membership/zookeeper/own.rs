@@ -11,7 +11,7 @@ use zookeeper_client::{Acls, Client, CreateMode, Error};
 use super::access::{self, Access, Finding, Role};
 use super::config::{Paths, ZooKeeperConfig};
 use super::login::{Credential, Login};
-use super::{End, complain, words};
+use super::{End, complain, denied, words};
 use crate::data;
 use crate::handle::{Desired, Status};
 use crate::member::{Labels, Registration, State, unbracketed};
@@ -47,8 +47,8 @@ enum Entry {
     },
 }
 
-/// How long to wait where rights are missing, unless something else is wanted meanwhile.
-const DENIED: Duration = Duration::from_secs(5);
+/// How often the credential is looked at where it is denied.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Mean time between two looks at the rights.
 const SURVEY: Duration = Duration::from_secs(300);
@@ -98,19 +98,22 @@ impl Registrar<'_> {
                 Err(Error::Unimplemented) => return End::OldServer,
                 Err(Error::NoAuth) if !wanted.registered => {
                     self.counters.denied.add(1);
-                    let what = "own entry may not be deleted, so its session is ended";
-                    tracing::warn!("{what}: {}", words(&Error::NoAuth));
+                    tracing::warn!(
+                        "own entry may not be deleted, so its session is ended: {}",
+                        words(&Error::NoAuth)
+                    );
                     return End::Undeletable;
                 }
                 // Nothing more can be done about it in this session, and it ends soon.
                 Err(_) if wanted.closing => return End::Closed,
-                Err(error) => {
-                    let is_denied = matches!(error, Error::NoAuth | Error::InvalidAcl);
-                    self.pause(error).await;
-                    if is_denied && self.credential_changed() {
+                Err(error @ (Error::NoAuth | Error::InvalidAcl)) => {
+                    self.counters.denied.add(1);
+                    self.complain(&error);
+                    if self.mended().await {
                         return End::NewCredential;
                     }
                 }
+                Err(error) => self.pause(error).await,
             }
         }
     }
@@ -123,21 +126,31 @@ impl Registrar<'_> {
 
     async fn pause(&self, error: Error) {
         if error != Error::ConnectionLoss {
-            self.counters.failures.add(1);
-            let problem = format!(
-                "own entry under {} can't be kept: {}",
-                self.paths.members,
-                words(&error)
-            );
-            complain(self.statuses, problem);
+            self.complain(&error);
         }
-        if let Error::NoAuth | Error::InvalidAcl = error {
-            self.counters.denied.add(1);
-            // Only an operator changes that. Ten thousand agents that are denied are no load at this pace.
-            let mut wanted = self.wanted.clone();
-            let _ = tokio::time::timeout(DENIED, wanted.changed()).await;
-        } else {
-            tokio::time::sleep(super::Backoff::new().next()).await;
+        tokio::time::sleep(super::Backoff::new().next()).await;
+    }
+
+    fn complain(&self, error: &Error) {
+        self.counters.failures.add(1);
+        let problem = format!("own entry under {} can't be kept: {}", self.paths.members, words(error));
+        complain(self.statuses, problem);
+    }
+
+    /// Waits where rights are missing, which only an operator changes. True once there is another credential; else it may be
+    /// tried again.
+    async fn mended(&self) -> bool {
+        let mut wanted = self.wanted.clone();
+        let again = tokio::time::sleep(denied());
+        tokio::pin!(again);
+        loop {
+            tokio::select! {
+                () = &mut again => return false,
+                _ = wanted.changed() => return false,
+                () = tokio::time::sleep(LOOK) => if self.credential_changed() {
+                    return true;
+                },
+            }
         }
     }
 
@@ -150,7 +163,7 @@ impl Registrar<'_> {
                 if error != Error::ConnectionLoss {
                     tracing::warn!(%error, "the rights to ZooKeeper's nodes can't be looked at; trying again");
                 }
-                return Instant::now() + DENIED;
+                return Instant::now() + denied();
             }
         };
         let is_exposed = |finding: &&Finding| matches!(finding, Finding::Exposed(_));

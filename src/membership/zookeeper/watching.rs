@@ -158,12 +158,15 @@ async fn watch(client: &Client, members: &str) -> Option<PersistentWatcher> {
             Ok(watcher) => return Some(watcher),
             Err(Error::Unimplemented) => return None,
             Err(error) => {
-                let pause = if error == Error::NoAuth { 5_000 } else { 500 };
+                let pause = match error {
+                    Error::NoAuth => super::denied(),
+                    _ => Duration::from_millis(500),
+                };
                 if error != Error::ConnectionLoss && told.as_ref() != Some(&error) {
                     tracing::warn!(error = super::words(&error), "members can't be watched; trying again");
                     told = Some(error);
                 }
-                tokio::time::sleep(Duration::from_millis(pause)).await;
+                tokio::time::sleep(pause).await;
             }
         }
     }
