@@ -1,46 +1,13 @@
 //! Agents that ping each other by TLS, with certificates that openssl made, and openssl as a caller that isn't ours.
 
 use distributed_trace_tests::agent::{Agent, by_pair, total};
+use distributed_trace_tests::certificates::{authority, certificate};
 use distributed_trace_tests::error::{LabError, Result};
 use distributed_trace_tests::namespaces::Pair;
 use distributed_trace_tests::original::ping_once;
 use distributed_trace_tests::process::{Finished, Process, wait_for};
 use std::path::Path;
 use std::process::Command;
-
-fn openssl(folder: &Path, arguments: &str) -> Result<Finished> {
-    let mut command = Command::new("openssl");
-    command.current_dir(folder).args(arguments.split_whitespace());
-    Process::run("openssl", &mut command)?.expect_code(0)
-}
-
-/// An authority: `ca.key` and `ca.crt`.
-fn authority(folder: &Path, name: &str) -> Result {
-    openssl(
-        folder,
-        &format!(
-            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -keyout ca.key -out ca.crt -subj /CN={name}"
-        ),
-    )
-    .map(drop)
-}
-
-/// The certificate and key of a node at this address, made aside and then put in place.
-fn certificate(folder: &Path, address: &str) -> Result {
-    std::fs::write(folder.join("san"), format!("subjectAltName=IP:{address}\n"))?;
-    openssl(
-        folder,
-        "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout new.key -out new.csr -subj /CN=agent",
-    )?;
-    openssl(
-        folder,
-        "x509 -req -in new.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 1 -extfile san -out new.crt",
-    )?;
-    for file in ["crt", "key"] {
-        std::fs::rename(folder.join(format!("new.{file}")), folder.join(format!("tls.{file}")))?;
-    }
-    Ok(())
-}
 
 /// What openssl says of a handshake with `a`, with or without a certificate of its own.
 fn handshake(pair: &Pair, folder: &Path, with: &str) -> Result<Finished> {
@@ -64,7 +31,7 @@ fn agents_ping_by_tls_with_certificates_that_are_renewed() -> Result {
     for (i, node) in [&pair.a, &pair.b].into_iter().enumerate() {
         let (own, other) = (format!("10.9.0.{}", i + 1), format!("10.9.0.{}", 2 - i));
         let folder = folders[i].path();
-        certificate(folder, &own)?;
+        certificate(folder, &format!("IP:{own}"))?;
         let peers = folder.join("peers.toml");
         std::fs::write(
             &peers,
@@ -106,7 +73,7 @@ fn agents_ping_by_tls_with_certificates_that_are_renewed() -> Result {
 
     // Another authority takes over at `a` alone: `b` isn't believed any more, and openssl believes `a` by the new one only.
     authority(folders[0].path(), "other")?;
-    certificate(folders[0].path(), "10.9.0.1")?;
+    certificate(folders[0].path(), "IP:10.9.0.1")?;
     wait_for("the new certificate", || {
         let seen = handshake(&pair, folders[0].path(), good)?;
         Ok(seen.stderr.contains("Verification: OK").then_some(()))

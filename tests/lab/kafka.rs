@@ -36,6 +36,8 @@ pub struct Options {
     pub properties: Vec<(String, String)>,
     /// What a client must set to be let in.
     pub client: Vec<(String, String)>,
+    /// Users that there are from the beginning, as Kafka's `--add-scram` takes them.
+    pub scram: Vec<String>,
     /// The size of the disk that the data lies on, as `64m`; by default it is the machine's.
     pub disk: Option<String>,
 }
@@ -47,6 +49,7 @@ impl Default for Options {
             auto_create_topics: true,
             properties: Vec::new(),
             client: Vec::new(),
+            scram: Vec::new(),
             disk: None,
         }
     }
@@ -112,6 +115,9 @@ impl Kafka {
         format
             .arg("kafka.tools.StorageTool")
             .args(["format", "--standalone", "--ignore-formatted", "-t", CLUSTER_ID]);
+        for user in &options.scram {
+            format.args(["--add-scram", user]);
+        }
         let status = format.arg("-c").arg(kafka.path().join("server.properties")).status();
         let status = status.unwrap_or_else(|e| fail("running java (Debian: openjdk-17-jre-headless)", &e));
         assert!(

@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod busy;
 pub mod capture;
+pub mod certificates;
 pub mod collector;
 pub mod delay;
 pub mod disk;
@@ -26,6 +27,7 @@ pub mod process;
 pub mod pty;
 pub mod python;
 pub mod scrape;
+pub mod secured;
 pub mod systemd;
 pub mod tap;
 pub mod topic;
