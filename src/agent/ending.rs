@@ -82,6 +82,13 @@ impl Agent {
             tracing::error!("the mesh task did not end in order: its last window is lost");
         }
         for drained in self.publisher.drain(end - Duration::from_millis(100)).await {
+            if drained.spooled > 0 {
+                tracing::info!(
+                    sink = drained.sink,
+                    records = drained.spooled,
+                    "records are left in the spool for the next start"
+                );
+            }
             if drained.unpublished > 0 {
                 tracing::warn!(
                     sink = drained.sink,

@@ -39,6 +39,8 @@ fn kafka(config: &AgentConfig) -> KafkaConfig {
         },
         partitions: kafka.partitions,
         options: kafka.options.clone(),
+        options_file: kafka.options_file.clone(),
+        spool: kafka.spool.clone(),
         ..KafkaConfig::default()
     }
 }

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::ErrorKind;
 use std::net::TcpListener;
 
-use dt_kernel::sandbox::{self, Entered};
+use dt_kernel::sandbox::{self, Entered, Files};
 use dt_membership::FileError;
 use dt_membership::zookeeper::LoginError;
 use dt_probe::Wall;
@@ -119,7 +119,11 @@ impl Prepared {
 
     /// Gives up what the configuration says, for the whole process. Before any other thread is started but the probers'.
     pub fn enter_sandbox(&mut self) {
-        self.entered = sandbox::enter(self.config.sandbox);
+        let files = match self.config.kafka.spool {
+            Some(_) => Files::Exchanged,
+            None => Files::Written,
+        };
+        self.entered = sandbox::enter(self.config.sandbox, files);
         for refused in &self.entered.refused {
             tracing::warn!("not in the whole of the sandbox: {refused}");
         }

@@ -8,7 +8,7 @@ use dt_membership::Handle;
 use dt_metrics::{Page, Source};
 use dt_rpc::{Server, Tls};
 use dt_serve::Door;
-use dt_sink::{Publisher, Snapshot};
+use dt_sink::{Publisher, Snapshot, Trouble};
 
 /// The sinks' counters, by sink.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(crate) struct Sinks(pub(crate) Arc<Publisher>);
 impl Source for Sinks {
     fn encode(&self, page: &mut Page<'_>) -> fmt::Result {
         type Field = fn(&Snapshot) -> u64;
-        const COUNTERS: [(&str, &str, Field); 9] = [
+        const COUNTERS: [(&str, &str, Field); 13] = [
             ("sink_records", "Summary records published", |s| s.published),
             ("sink_failures", "Attempts to publish that failed", |s| s.failed),
             ("sink_retries", "Records handed over again after a failure", |s| {
@@ -39,8 +39,20 @@ impl Source for Sinks {
                 "TraceReports dropped: the oldest of a full ring",
                 |s| s.traces_dropped,
             ),
+            ("sink_options_renewed", "Changed options' files taken over", |s| {
+                s.options_renewed
+            }),
+            (
+                "sink_options_refused",
+                "Changed options' files that can't be used",
+                |s| s.options_refused,
+            ),
+            ("sink_spool_sent", "Records of earlier runs published", |s| s.spool_sent),
+            ("sink_spool_set_aside", "Files of the spool that can't be read", |s| {
+                s.spool_set_aside
+            }),
         ];
-        const GAUGES: [(&str, &str, Field); 4] = [
+        const GAUGES: [(&str, &str, Field); 5] = [
             ("sink_backlog_records", "Summaries waiting", |s| s.backlog_records),
             ("sink_backlog_probes", "Probes in the summaries waiting", |s| {
                 s.probes.waiting
@@ -50,6 +62,9 @@ impl Source for Sinks {
             }),
             ("sink_connected", "1 where the sink can be reached", |s| {
                 s.connected.into()
+            }),
+            ("sink_spool_records", "Records of earlier runs in the spool", |s| {
+                s.spool_records
             }),
         ];
         let stats = self.0.stats();
@@ -67,7 +82,18 @@ impl Source for Sinks {
                 sinks.iter().map(|(labels, s)| (&labels[..], field(s) as f64)),
             )?;
         }
-        Ok(())
+        let troubles: Vec<_> = stats
+            .iter()
+            .flat_map(|(name, snapshot)| Trouble::ALL.map(|trouble| (*name, trouble, snapshot.trouble)))
+            .map(|(name, trouble, now)| ([("sink", name), ("reason", trouble.as_str())], now == Some(trouble)))
+            .collect();
+        page.gauges(
+            "sink_trouble",
+            "1 for what is the matter with the sink",
+            troubles
+                .iter()
+                .map(|(labels, is)| (&labels[..], f64::from(u8::from(*is)))),
+        )
     }
 }
 

@@ -38,6 +38,7 @@ impl Keys for Reading {
         "kafka.bootstrap",
         "kafka.summary_topic",
         "kafka.options",
+        "kafka.options_file",
         "log.level",
         "log.format",
     ]);

@@ -99,11 +99,12 @@ pub(crate) fn run(collect: &Collect) -> ExitCode {
     };
     logging::start(&loaded.config.log);
     let kafka = loaded.config.kafka;
+    let options = kafka.all_options();
     let config = CollectorConfig {
         bootstrap: kafka.bootstrap,
         topic: kafka.summary_topic,
         group: collect.group.clone(),
-        options: kafka.options,
+        options,
         matrix: MatrixConfig {
             window: collect.window,
             max_series: collect.max_series as usize,

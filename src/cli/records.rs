@@ -42,6 +42,7 @@ pub(crate) fn run(records: &Records) -> ExitCode {
     };
     logging::start_quiet(&loaded);
     let kafka = loaded.config.kafka;
+    let options = kafka.all_options();
     let reader = Reader::start(ReaderConfig {
         bootstrap: kafka.bootstrap,
         topic: kafka.summary_topic,
@@ -51,7 +52,7 @@ pub(crate) fn run(records: &Records) -> ExitCode {
             Start::End
         },
         client_id: "dt-records".to_owned(),
-        options: kafka.options,
+        options,
     });
     let reader = match reader {
         Ok(reader) => reader,

@@ -47,6 +47,11 @@ pub struct KafkaConfig {
     pub backlog_bytes: usize,
     /// Further options of the client by librdkafka's names, `security.*` among them. They win over the agent's own.
     pub options: BTreeMap<String, String>,
+    /// A file with more of them, `NAME=VALUE` lines; they win over `options`. What changes there, or in files that options
+    /// name, is taken over.
+    pub options_file: Option<PathBuf>,
+    /// The folder in which the sink leaves what was not delivered when it ends, and looks for that when it starts.
+    pub spool: Option<PathBuf>,
 }
 
 impl Default for KafkaConfig {
@@ -61,6 +66,8 @@ impl Default for KafkaConfig {
             partitions: 12,
             backlog_bytes: DEFAULT_BOUND_BYTES,
             options: BTreeMap::new(),
+            options_file: None,
+            spool: None,
         }
     }
 }

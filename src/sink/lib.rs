@@ -17,10 +17,11 @@ pub mod kafka;
 mod lines;
 mod publisher;
 mod rate_limit;
+mod spool;
 mod stats;
 mod thread;
 
 pub use backlog::DEFAULT_BOUND_BYTES;
 pub use config::{Encoding, KafkaConfig, SinkConfig};
-pub use publisher::{Drained, Publisher, Sink, StartError};
-pub use stats::{Probes, Snapshot, Stats};
+pub use publisher::{Drained, Left, Publisher, Sink, StartError};
+pub use stats::{Probes, Snapshot, Stats, Trouble};

@@ -16,8 +16,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use crate::backlog::{Backlog, DEFAULT_BOUND_BYTES};
-use crate::publisher::{Sink, StartError};
-use crate::stats::{self, InHand, Probes, Stats};
+use crate::publisher::{Left, Sink, StartError};
+use crate::stats::{self, InHand, Probes, Stats, Trouble};
 use crate::thread::SinkThread;
 
 /// How much is numbered and serialized ahead of the write; the rest waits where it can still merge.
@@ -145,13 +145,16 @@ impl Sink for LineSink {
         self.shared.intake().backlog.len() < FEW_WAIT
     }
 
-    fn drain(&self, deadline: Instant) -> BoxFuture<'_, u64> {
+    fn drain(&self, deadline: Instant) -> BoxFuture<'_, Left> {
         async move {
             self.shared.intake().draining = true;
             self.shared.woken.notify_one();
             self.thread.done(deadline).await;
             let intake = self.shared.intake();
-            intake.backlog.len() as u64 + intake.in_hand.records
+            Left {
+                unpublished: intake.backlog.len() as u64 + intake.in_hand.records,
+                spooled: 0,
+            }
         }
         .boxed()
     }
@@ -193,7 +196,7 @@ impl<W: Write> Writer<W> {
             while let Err(error) = self.write_pending() {
                 let stats = &self.shared.stats;
                 stats::add(&stats.failed, 1);
-                let was_good = stats.error(error.to_string());
+                let was_good = stats.error(Trouble::Records, error.to_string());
                 if error.kind() == ErrorKind::BrokenPipe {
                     tracing::error!(
                         sink = self.name,

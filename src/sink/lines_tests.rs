@@ -27,7 +27,7 @@ impl Write for Reluctant {
 }
 
 async fn drained(sink: &LineSink) -> u64 {
-    sink.drain(Instant::now() + Duration::from_secs(60)).await
+    sink.drain(Instant::now() + Duration::from_secs(60)).await.unpublished
 }
 
 fn records(bytes: &[u8]) -> Vec<SummaryRecord> {

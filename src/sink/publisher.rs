@@ -34,8 +34,8 @@ pub trait Sink: Send + Sync {
     }
 
     /// Publishes everything that waits at once and flushes. Resolves when all has arrived or at `deadline`, with the
-    /// number of summaries that have not. The sink takes nothing more afterwards.
-    fn drain(&self, deadline: Instant) -> BoxFuture<'_, u64>;
+    /// numbers of summaries that have not. The sink takes nothing more afterwards.
+    fn drain(&self, deadline: Instant) -> BoxFuture<'_, Left>;
 
     /// Its counters.
     fn stats(&self) -> &Stats;
@@ -55,6 +55,17 @@ pub enum StartError {
     /// Standard output can't be written to.
     #[error("sink stdout: {0}")]
     Stdout(std::io::Error),
+    /// The file of options.
+    #[error("sink kafka: {0}; accepted: NAME=VALUE lines with librdkafka's options in `kafka.options_file`")]
+    Options(#[from] crate::kafka::OptionsError),
+    /// The folder of what was not delivered.
+    #[error("sink kafka: the spool {}: {error}; accepted: a folder that is there and may be written to", path.display())]
+    Spool {
+        /// As configured.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
     /// The Kafka client refuses its options.
     #[error("sink kafka: {0}; accepted: librdkafka's options in `kafka.options`, and what this build supports")]
     Kafka(rdkafka::error::KafkaError),
@@ -73,8 +84,19 @@ pub enum StartError {
 pub struct Drained {
     /// The sink's name.
     pub sink: String,
-    /// Summaries that did not arrive by the deadline.
+    /// Summaries that did not arrive by the deadline, and are lost.
     pub unpublished: u64,
+    /// Summaries that did not arrive, and are kept for the next run.
+    pub spooled: u64,
+}
+
+/// Summaries that a sink had not published by the deadline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Lost.
+    pub unpublished: u64,
+    /// Kept for the next run.
+    pub spooled: u64,
 }
 
 /// All sinks of an agent.
@@ -140,9 +162,13 @@ impl Publisher {
     /// time, until `deadline` at the latest. Nothing handed over later is published.
     pub async fn drain(&self, deadline: tokio::time::Instant) -> Vec<Drained> {
         let deadline = deadline.into_std();
-        let drains = self.sinks.iter().map(async |sink| Drained {
-            sink: sink.name().to_owned(),
-            unpublished: sink.drain(deadline).await,
+        let drains = self.sinks.iter().map(async |sink| {
+            let Left { unpublished, spooled } = sink.drain(deadline).await;
+            Drained {
+                sink: sink.name().to_owned(),
+                unpublished,
+                spooled,
+            }
         });
         join_all(drains).await
     }

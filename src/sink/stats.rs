@@ -26,6 +26,48 @@ impl Probes {
     }
 }
 
+/// What is the matter with a sink, for an operator to act on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// No broker answers.
+    Unreachable,
+    /// No TLS with the broker: its certificate can't be verified, or it speaks none.
+    Tls,
+    /// The broker doesn't know the user, or not this password.
+    Credentials,
+    /// The broker knows the user, who may not do this.
+    Rights,
+    /// The topic is missing.
+    Topic,
+    /// The other side refuses records: they are too large, or its disk is full.
+    Records,
+}
+
+impl Trouble {
+    /// All of them.
+    pub const ALL: [Trouble; 6] = [
+        Trouble::Unreachable,
+        Trouble::Tls,
+        Trouble::Credentials,
+        Trouble::Rights,
+        Trouble::Topic,
+        Trouble::Records,
+    ];
+
+    /// In one word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Trouble::Unreachable => "unreachable",
+            Trouble::Tls => "tls",
+            Trouble::Credentials => "credentials",
+            Trouble::Rights => "rights",
+            Trouble::Topic => "topic",
+            Trouble::Records => "records",
+        }
+    }
+}
+
 /// Summaries taken from the backlog whose arrival isn't confirmed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct InHand {
@@ -59,7 +101,13 @@ pub struct Stats {
     pub(crate) traces_dropped: AtomicU64,
     pub(crate) connected: AtomicBool,
     pub(crate) closed: AtomicBool,
+    pub(crate) options_renewed: AtomicU64,
+    pub(crate) options_refused: AtomicU64,
+    pub(crate) spool_records: AtomicU64,
+    pub(crate) spool_sent: AtomicU64,
+    pub(crate) spool_set_aside: AtomicU64,
     probes: Mutex<Probes>,
+    trouble: Mutex<Option<Trouble>>,
     last_error: Mutex<Option<String>>,
 }
 
@@ -90,7 +138,19 @@ pub struct Snapshot {
     pub connected: bool,
     /// Whether the sink has ended for good: nobody reads its standard output any more.
     pub closed: bool,
-    /// The last error, for `/peers` and logs.
+    /// Changes of the options' files that were taken over.
+    pub options_renewed: u64,
+    /// Changes of the options' files that could not be taken over.
+    pub options_refused: u64,
+    /// Records of earlier runs that wait in the spool.
+    pub spool_records: u64,
+    /// Records of earlier runs that arrived.
+    pub spool_sent: u64,
+    /// Files of the spool that could not be read.
+    pub spool_set_aside: u64,
+    /// What is the matter, since the last success.
+    pub trouble: Option<Trouble>,
+    /// The last error, for logs.
     pub last_error: Option<String>,
 }
 
@@ -111,19 +171,34 @@ impl Stats {
             traces_dropped: self.traces_dropped.load(Relaxed),
             connected: self.connected.load(Relaxed),
             closed: self.closed.load(Relaxed),
+            options_renewed: self.options_renewed.load(Relaxed),
+            options_refused: self.options_refused.load(Relaxed),
+            spool_records: self.spool_records.load(Relaxed),
+            spool_sent: self.spool_sent.load(Relaxed),
+            spool_set_aside: self.spool_set_aside.load(Relaxed),
+            trouble: *self.trouble.lock().unwrap_or_else(PoisonError::into_inner),
             last_error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 
-    /// Notes an error; returns whether the sink was connected until now.
-    pub(crate) fn error(&self, error: String) -> bool {
+    /// Notes an error; returns whether the sink was connected until now, or had another trouble.
+    pub(crate) fn error(&self, trouble: Trouble, error: String) -> bool {
+        let before = self
+            .trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .replace(trouble);
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-        self.connected.swap(false, Relaxed)
+        self.connected.swap(false, Relaxed) || before != Some(trouble)
     }
 
     /// Notes a success; returns whether the sink was not connected until now.
     pub(crate) fn success(&self) -> bool {
-        !self.connected.swap(true, Relaxed)
+        let is_new = !self.connected.swap(true, Relaxed);
+        if is_new {
+            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        is_new
     }
 
     /// Shows what waits in the backlog and what is on its way, with what became of probes to make it so.

@@ -179,6 +179,21 @@ fn login(layers: &mut Layers<'_>) {
     }
 }
 
+/// What stands in the file counts as of now; the agent looks at it again and again.
+pub(super) fn options_file(layers: &mut Layers<'_>) {
+    let Some(path) = layers.draft.kafka.options_file.clone() else {
+        return;
+    };
+    match dt_sink::kafka::read_options(&path) {
+        Ok(options) => {
+            let sources = options.keys().map(|name| (name.clone(), Source::OptionsFile));
+            layers.option_sources.extend(sources);
+            layers.draft.kafka.options_of_file = options;
+        }
+        Err(error) => fail(layers, "kafka.options_file", &error.to_string()),
+    }
+}
+
 fn topics(layers: &mut Layers<'_>) {
     let failed = layers.failed.contains("kafka.topic") || layers.failed.contains("kafka.summary_topic");
     if !failed && layers.draft.kafka.topic == layers.draft.kafka.summary_topic {

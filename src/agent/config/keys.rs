@@ -672,9 +672,33 @@ pub static KEYS: &[Key] = &[
         help: "Further options of the Kafka client, for instance security.protocol; layers add to one another",
         kind: Kind::Map(|d, v| {
             for (name, value) in v {
-                parse::kafka_option(name, value)?;
+                dt_sink::kafka::check_option(name, value)?;
                 d.kafka.options.insert(name.clone(), value.clone());
             }
+            Ok(())
+        }),
+        ..KEY
+    },
+    Key {
+        path: "kafka.options_file",
+        value: "FILE",
+        accepted: "the path of a file of NAME=VALUE lines with such options; '#' begins a comment",
+        help: "More of them, as passwords, from a file; they win. The agent takes a change of it over, and of the files with \
+               certificates and keys that options name",
+        kind: Kind::Text(|d, v| {
+            d.kafka.options_file = (!v.is_empty()).then(|| PathBuf::from(v));
+            Ok(())
+        }),
+        ..KEY
+    },
+    Key {
+        path: "kafka.spool",
+        value: "FOLDER",
+        accepted: "the path of a folder that is there, and that the agent may write to",
+        help: "Where the agent leaves, at its end, what Kafka has not got, for its next start to send; at most 64 MiB. Without it \
+               that is lost",
+        kind: Kind::Text(|d, v| {
+            d.kafka.spool = (!v.is_empty()).then(|| PathBuf::from(v));
             Ok(())
         }),
         ..KEY

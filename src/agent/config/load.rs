@@ -107,6 +107,7 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, ConfigErrors> {
     layers.originals();
     layers.variables();
     layers.flags();
+    super::across::options_file(&mut layers);
     if inputs.only.is_none() {
         super::across::check(&mut layers);
     }
@@ -131,7 +132,7 @@ pub(super) struct Layers<'a> {
     environment: BTreeMap<String, OsString>,
     pub(super) draft: Draft,
     pub(super) settings: BTreeMap<&'static str, Setting>,
-    option_sources: BTreeMap<String, Source>,
+    pub(super) option_sources: BTreeMap<String, Source>,
     pub(super) errors: Vec<ConfigError>,
     /// Keys with an error: what depends on them is not checked further.
     pub(super) failed: BTreeSet<&'static str>,

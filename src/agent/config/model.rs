@@ -212,6 +212,22 @@ pub struct Kafka {
     pub partitions: u32,
     /// Further options of the client (librdkafka's names), passed through.
     pub options: BTreeMap<String, String>,
+    /// Where more of them stand.
+    pub options_file: Option<PathBuf>,
+    /// What stood there when the configuration was read.
+    pub options_of_file: BTreeMap<String, String>,
+    /// Where the agent leaves what was not delivered when it ends.
+    pub spool: Option<PathBuf>,
+}
+
+impl Kafka {
+    /// All options; the file's win.
+    #[must_use]
+    pub fn all_options(&self) -> BTreeMap<String, String> {
+        let mut options = self.options.clone();
+        options.extend(self.options_of_file.clone());
+        options
+    }
 }
 
 /// How the value of a summary record is written.

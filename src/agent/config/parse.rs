@@ -322,38 +322,3 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
         _ => Err("unknown format".to_owned()),
     }
 }
-
-/// An option of the Kafka client. Those that the agent's promises rest on are refused: it sets them itself.
-pub(super) fn kafka_option(name: &str, value: &str) -> Result<(), String> {
-    const OURS: [(&str, &str); 10] = [
-        ("bootstrap.servers", "set kafka.bootstrap instead"),
-        ("metadata.broker.list", "set kafka.bootstrap instead"),
-        ("client.id", "set kafka.client_id instead"),
-        ("acks", "a record counts as published when all replicas have it"),
-        (
-            "request.required.acks",
-            "a record counts as published when all replicas have it",
-        ),
-        ("enable.idempotence", "retries must not repeat records"),
-        ("partitioner", "keys must land where Java clients put them"),
-        ("message.timeout.ms", "the agent sends again what was not delivered"),
-        ("delivery.timeout.ms", "the agent sends again what was not delivered"),
-        ("group.id", "readers assign partitions without a group"),
-    ];
-    if let Some((_, why)) = OURS.iter().find(|(ours, _)| *ours == name) {
-        return Err(format!("option {name:?} can't be changed: {why}"));
-    }
-    if name.is_empty()
-        || !name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
-    {
-        return Err(format!("{name:?} is not an option's name"));
-    }
-    // Certificates are given as PEM text, so line ends are fine; a NUL would end the string in the C client.
-    if value.contains('\0') {
-        Err(format!("option {name:?} has a NUL in its value"))
-    } else {
-        dt_sink::kafka::check_option(name, value).map_err(|why| format!("option {name:?}: {why}"))
-    }
-}

@@ -26,6 +26,8 @@ pub enum Source {
     Variable(String),
     /// The command line.
     Flag,
+    /// The file of `kafka.options_file`.
+    OptionsFile,
 }
 
 impl fmt::Display for Source {
@@ -35,6 +37,7 @@ impl fmt::Display for Source {
             Source::File => f.write_str("file"),
             Source::Variable(name) => f.write_str(name),
             Source::Flag => f.write_str("flag"),
+            Source::OptionsFile => f.write_str("kafka.options_file"),
         }
     }
 }

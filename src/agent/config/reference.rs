@@ -51,7 +51,7 @@ Every key has a name in the TOML file, an environment variable and a flag. Layer
 
 `dt config check` reports every error of every layer at once, each with its key, value, origin and what is accepted, and
 exits with 2. `dt config show` prints each key's effective value and where it came from: `default`, `file`, the
-variable's name, or `flag`. Its output is TOML.
+variable's name, `flag`, or `kafka.options_file`. Its output is TOML.
 
 - A value that a higher layer overrides is checked all the same.
 - `interval` and `timeout` set those of every kind of probe. Within one layer the kind's own wins (`grpc.interval` over

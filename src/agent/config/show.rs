@@ -17,7 +17,7 @@ pub fn show(loaded: &Loaded) -> Vec<String> {
             continue;
         }
         match &setting.raw {
-            Raw::Map(_) if !loaded.config.kafka.options.is_empty() => options(loaded, key, &mut lines),
+            Raw::Map(_) if !loaded.option_sources.is_empty() => options(loaded, key, &mut lines),
             raw => lines.push(format!("{} = {}  # {}", key.path, value(key, raw), setting.source)),
         }
     }
@@ -46,7 +46,7 @@ fn value(key: &Key, raw: &Raw) -> String {
 }
 
 fn options(loaded: &Loaded, key: &Key, lines: &mut Vec<String>) {
-    for (name, value) in &loaded.config.kafka.options {
+    for (name, value) in &loaded.config.kafka.all_options() {
         let value = if is_secret(name) { "***" } else { value };
         let source = loaded.option_sources.get(name).unwrap_or(&Source::Default);
         lines.push(format!("{}.{} = {}  # {source}", key.path, quoted(name), quoted(value)));
@@ -55,9 +55,17 @@ fn options(loaded: &Loaded, key: &Key, lines: &mut Vec<String>) {
 
 /// Whether an option of librdkafka holds a secret, by its name.
 fn is_secret(name: &str) -> bool {
-    ["password", "secret", "key.pem", "jaas", "oauthbearer.config", "token"]
-        .iter()
-        .any(|part| name.contains(part))
+    [
+        "password",
+        "passphrase",
+        "secret",
+        "key.pem",
+        "jaas",
+        "oauthbearer.config",
+        "token",
+    ]
+    .iter()
+    .any(|part| name.contains(part))
 }
 
 /// As a TOML string on one line.

@@ -27,12 +27,13 @@ pub(super) struct Task {
 
 /// Begins to read `since` ago.
 pub(super) fn start(kafka: Kafka, since: Duration) -> Result<Reader, ReaderError> {
+    let options = kafka.all_options();
     Reader::start(ReaderConfig {
         bootstrap: kafka.bootstrap,
         topic: kafka.summary_topic,
         start: Start::Ago(since),
         client_id: "dt-diagnose".to_owned(),
-        options: kafka.options,
+        options,
     })
 }
 

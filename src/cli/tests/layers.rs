@@ -16,7 +16,9 @@ fn samples(key: &Key) -> [&'static str; 4] {
         "grpc.tls_name" => ["a.b", "10.0.0.1", "x.y", "::1"],
         "listen" | "advertise" => ["a:1", "b:2", "[::1]:3", "10.0.0.1:4"],
         "membership" => ["file", "file", "file", "zookeeper"],
-        "peers" => ["/a", "/b", "/c d", "e"],
+        "peers" | "kafka.spool" => ["/a", "/b", "/c d", "e"],
+        // It is read.
+        "kafka.options_file" => ["/dev/null", "", "//dev/null", "/dev/./null"],
         "max_peers" | "source_ports" | "kafka.partitions" | "max_rate" => ["11", "12", "13", "14"],
         "hardware_timestamps" => ["off", "use", "configure", "off"],
         "probe_thread.realtime_priority" => ["1", "2", "49", "0"],

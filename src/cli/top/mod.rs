@@ -178,12 +178,13 @@ fn source(args: &TopArgs, loaded: &Loaded, is_once: bool) -> Result<Source, Stri
     }
     let kafka = loaded.config.kafka.clone();
     let since = args.since.unwrap_or(if is_once { FOR_A_MINUTE } else { HOUR });
+    let options = kafka.all_options();
     let reading = ReaderConfig {
         bootstrap: kafka.bootstrap,
         topic: kafka.summary_topic,
         start: Start::Ago(since),
         client_id: "dt-top".to_owned(),
-        options: kafka.options,
+        options,
     };
     let matrix = MatrixConfig {
         window: args.window,

@@ -94,7 +94,8 @@ pub const ALLOWED: &[(c_long, When)] = &[
     (libc::SYS_pselect6, Always),
     (libc::SYS_nanosleep, Always),
     (libc::SYS_restart_syscall, Always),
-    // Files: reading, and writing to what is open or can be opened. Nothing is renamed, removed or given other rights.
+    // Files: reading, and writing to what is open or can be opened. Nothing is given other rights, and renamed or removed only
+    // where that is asked for: see below.
     (libc::SYS_openat, Always),
     (libc::SYS_close, Always),
     (libc::SYS_close_range, Always),
@@ -200,6 +201,14 @@ pub(super) const OLDER: &[(c_long, When)] = &[
 ];
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) const OLDER: &[(c_long, When)] = &[];
+
+/// Where files are exchanged.
+pub(super) const EXCHANGING: &[c_long] = &[libc::SYS_renameat, libc::SYS_renameat2, libc::SYS_unlinkat];
+/// Their older forms.
+#[cfg(target_arch = "x86_64")]
+pub(super) const EXCHANGING_OLDER: &[c_long] = &[libc::SYS_rename, libc::SYS_unlink];
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) const EXCHANGING_OLDER: &[c_long] = &[];
 
 /// Calls that nothing in this program makes, neither as it is nor with another C library: whoever makes one has taken the
 /// process over, and it ends at once.

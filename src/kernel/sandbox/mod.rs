@@ -53,6 +53,16 @@ impl fmt::Display for Sandbox {
     }
 }
 
+/// What is done with files later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Files {
+    /// They are read, made and written to.
+    #[default]
+    Written,
+    /// They are renamed and removed as well.
+    Exchanged,
+}
+
 /// What was given up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entered {
@@ -69,7 +79,7 @@ pub struct Entered {
 /// Gives up what `sandbox` says, for good: for the calling thread and all that it starts from now on, the filter for all
 /// threads there are. What is refused is said, and gone without.
 #[must_use]
-pub fn enter(sandbox: Sandbox) -> Entered {
+pub fn enter(sandbox: Sandbox, files: Files) -> Entered {
     let mut entered = Entered::default();
     if sandbox == Sandbox::Off {
         return entered;
@@ -81,7 +91,7 @@ pub fn enter(sandbox: Sandbox) -> Entered {
     };
     let capabilities = done(give_up_capabilities().and_then(|()| none_left()));
     let new_privileges = done(forbid_new_privileges());
-    let system_calls = sandbox == Sandbox::Full && done(forbid_other_calls(Threads::All));
+    let system_calls = sandbox == Sandbox::Full && done(forbid_other_calls(Threads::All, files));
     Entered {
         capabilities,
         new_privileges,
@@ -144,9 +154,9 @@ pub(crate) enum Threads {
 }
 
 /// Installs the filter. New privileges must be forbidden before.
-pub(crate) fn forbid_other_calls(threads: Threads) -> Result<(), String> {
+pub(crate) fn forbid_other_calls(threads: Threads, files: Files) -> Result<(), String> {
     let wanted = |error: io::Error| format!("system calls can't be filtered: {error}");
-    let program = program::build().ok_or_else(|| wanted(io::ErrorKind::Unsupported.into()))?;
+    let program = program::build(files).ok_or_else(|| wanted(io::ErrorKind::Unsupported.into()))?;
     crate::sys::filter_calls(&program, threads == Threads::All).map_err(wanted)
 }
 

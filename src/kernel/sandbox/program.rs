@@ -2,7 +2,8 @@
 
 use libc::{c_long, sock_filter};
 
-use super::calls::{ALLOWED, FATAL, OLDER, When};
+use super::Files;
+use super::calls::{ALLOWED, EXCHANGING, EXCHANGING_OLDER, FATAL, OLDER, When};
 use crate::bpf::{jump, ret, statement};
 
 /// From this number on, calls came with Linux 5.1 or later. Libraries try them, and do without where they "aren't there"; a
@@ -24,7 +25,7 @@ const ARCH: u32 = 4;
 const ARGUMENTS: u32 = 16;
 
 /// The program; `None` on architectures whose calls aren't listed.
-pub(super) fn build() -> Option<Vec<sock_filter>> {
+pub(super) fn build(files: Files) -> Option<Vec<sock_filter>> {
     let architecture = ARCHITECTURE?;
     let mut program = vec![
         load(ARCH),
@@ -32,10 +33,15 @@ pub(super) fn build() -> Option<Vec<sock_filter>> {
         ret(libc::SECCOMP_RET_KILL_PROCESS),
         load(NUMBER),
     ];
-    for (call, when) in ALLOWED.iter().chain(OLDER) {
-        let verdict = judge(*when);
+    let exchanging = EXCHANGING
+        .iter()
+        .chain(EXCHANGING_OLDER)
+        .map(|call| (*call, When::Always));
+    let exchanging = exchanging.filter(|_| files == Files::Exchanged);
+    for (call, when) in ALLOWED.iter().chain(OLDER).copied().chain(exchanging) {
+        let verdict = judge(when);
         // A verdict is far shorter than the longest jump.
-        program.push(jump(libc::BPF_JEQ, number(*call), 0, verdict.len() as u8));
+        program.push(jump(libc::BPF_JEQ, number(call), 0, verdict.len() as u8));
         program.extend(verdict);
     }
     for call in FATAL {

@@ -15,9 +15,13 @@ use super::*;
 
 /// Runs `action` on a thread inside of the full sandbox.
 fn inside<T: Send + 'static>(action: impl FnOnce() -> T + Send + 'static) -> T {
-    let thread = thread::spawn(|| {
+    inside_with(Files::Written, action)
+}
+
+fn inside_with<T: Send + 'static>(files: Files, action: impl FnOnce() -> T + Send + 'static) -> T {
+    let thread = thread::spawn(move || {
         give_up_rights().unwrap();
-        forbid_other_calls(Threads::This).unwrap();
+        forbid_other_calls(Threads::This, files).unwrap();
         action()
     });
     thread.join().unwrap()
@@ -32,7 +36,7 @@ fn call(number: libc::c_long, arguments: [libc::c_long; 3]) -> Result<libc::c_lo
 
 /// How a child ends that makes this call inside of the sandbox.
 fn end_of_child(number: libc::c_long) -> WaitStatus {
-    let program = program::build().unwrap();
+    let program = program::build(Files::Exchanged).unwrap();
     // SAFETY: the child makes only async-signal-safe calls: it allocates nothing, and takes no lock that another thread may
     // have held at the fork.
     match unsafe { fork() }.unwrap() {
@@ -121,6 +125,25 @@ fn what_a_program_does_all_day_works() {
         let refused = thread::spawn(|| call(libc::SYS_setuid, [0; 3])).join().unwrap();
         assert_eq!(refused, Err(Errno::EPERM));
     });
+}
+
+#[test]
+fn files_are_exchanged_only_where_that_was_asked_for() {
+    let exchange = |files| {
+        let folder = tempfile::tempdir().unwrap();
+        let [from, to] = ["a", "b"].map(|name| folder.path().join(name));
+        std::fs::write(&from, "").unwrap();
+        let end = inside_with(files, move || {
+            let (renamed, made) = (std::fs::rename(&from, &to), std::fs::write(&from, ""));
+            let end = |done: std::io::Result<()>| done.map_err(|error| error.raw_os_error().map(Errno::from_raw));
+            [end(renamed), end(made), end(std::fs::remove_file(&from))]
+        });
+        drop(folder);
+        end
+    };
+    assert_eq!(exchange(Files::Exchanged), [Ok(()), Ok(()), Ok(())]);
+    let refused = Err(Some(Errno::EPERM));
+    assert_eq!(exchange(Files::Written), [refused, Ok(()), refused]);
 }
 
 #[test]

@@ -26,12 +26,24 @@ pub(crate) struct Outcome {
     pub(crate) error: Option<KafkaError>,
 }
 
+/// An error of the client as a whole, with what the client says of it.
+pub(crate) struct Told {
+    pub(crate) error: KafkaError,
+    pub(crate) reason: String,
+}
+
+impl Told {
+    fn is_fatal(&self) -> bool {
+        self.error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal)
+    }
+}
+
 /// The callbacks of one client.
 pub(crate) struct Context {
     outcomes: Mutex<Vec<Outcome>>,
     /// The latest error of the client as a whole, until the worker takes it.
-    trouble: Mutex<Option<KafkaError>>,
-    /// A broker has refused our credentials, and none has taken anything since.
+    trouble: Mutex<Option<Told>>,
+    /// A broker has refused our credentials, or TLS with it failed, and none has taken anything since.
     refused: AtomicBool,
     errors: RateLimit,
     lines: RateLimit,
@@ -58,7 +70,7 @@ impl Context {
     }
 
     /// The latest error of the client as a whole since the last call.
-    pub(crate) fn take_trouble(&self) -> Option<KafkaError> {
+    pub(crate) fn take_trouble(&self) -> Option<Told> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
@@ -94,15 +106,16 @@ impl ClientContext for Context {
         }
         self.complain(&error, reason);
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::Authentication) => self.refused.store(true, Relaxed),
+            Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL) => self.refused.store(true, Relaxed),
             // It follows from that, and says less.
             Some(RDKafkaErrorCode::AllBrokersDown) if self.refused.load(Relaxed) => return,
             _ => {}
         }
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         // A fatal error outweighs whatever comes after it.
-        if trouble.as_ref().and_then(KafkaError::rdkafka_error_code) != Some(RDKafkaErrorCode::Fatal) {
-            *trouble = Some(error);
+        if !trouble.as_ref().is_some_and(Told::is_fatal) {
+            let reason = reason.to_owned();
+            *trouble = Some(Told { error, reason });
         }
     }
 }

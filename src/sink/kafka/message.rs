@@ -27,9 +27,19 @@ pub(crate) enum Kind {
         headers: OwnedHeaders,
         /// How many probes it tells of.
         probes: u64,
+        run: Run,
     },
     /// One TraceReport: no key, no headers.
     Trace,
+}
+
+/// Which run of the agent made a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Run {
+    /// This one, under this number.
+    This(u64),
+    /// An earlier one, from the spool.
+    Earlier,
 }
 
 impl Message {
@@ -40,10 +50,42 @@ impl Message {
         2 * self.value.len() + OVERHEAD
     }
 
+    /// A record of this run.
     pub(crate) fn summary(record: &SummaryRecord, encoding: Encoding) -> Message {
-        let (value, content_type) = match encoding {
-            Encoding::Json => (record.to_json(), "application/json"),
-            Encoding::Protobuf => (record.to_protobuf(), "application/protobuf"),
+        let value = match encoding {
+            Encoding::Json => record.to_json(),
+            Encoding::Protobuf => record.to_protobuf(),
+        };
+        Message::of(record, encoding, value, Run::This(record.seq))
+    }
+
+    /// A record of an earlier run, with the JSON that was kept of it.
+    pub(crate) fn spooled(record: &SummaryRecord, encoding: Encoding, json: Vec<u8>) -> Message {
+        let value = match encoding {
+            Encoding::Json => json,
+            Encoding::Protobuf => record.to_protobuf(),
+        };
+        Message::of(record, encoding, value, Run::Earlier)
+    }
+
+    /// The JSON of a record of this run, and its number.
+    pub(crate) fn to_be_kept(&self) -> Option<(u64, Vec<u8>)> {
+        match self.kind {
+            Kind::Summary {
+                run: Run::This(seq), ..
+            } => {
+                // Our own, so it can be read.
+                let record = dt_record::decode(None, &self.value).ok()?;
+                Some((seq, record.to_json()))
+            }
+            _ => None,
+        }
+    }
+
+    fn of(record: &SummaryRecord, encoding: Encoding, value: Vec<u8>, run: Run) -> Message {
+        let content_type = match encoding {
+            Encoding::Json => "application/json",
+            Encoding::Protobuf => "application/protobuf",
         };
         let mut headers = OwnedHeaders::new_with_capacity(6);
         for (key, value) in [
@@ -64,6 +106,7 @@ impl Message {
                 key: record.key(),
                 headers,
                 probes: record.sent,
+                run,
             },
             value,
         }

@@ -7,6 +7,8 @@
 mod context;
 pub mod group;
 mod message;
+mod options;
+mod pace;
 pub mod reader;
 mod retries;
 mod settings;
@@ -15,6 +17,7 @@ mod spread;
 pub mod table;
 mod topics;
 mod traces;
+mod trouble;
 mod worker;
 
 use std::sync::atomic::Ordering::Relaxed;
@@ -27,11 +30,12 @@ use futures::future::BoxFuture;
 
 use crate::backlog::Backlog;
 use crate::config::KafkaConfig;
-use crate::publisher::{Sink, StartError};
+use crate::publisher::{Left, Sink, StartError};
 use crate::stats::{self, InHand, Probes, Stats};
 use crate::thread::SinkThread;
 #[cfg(feature = "internals")]
 pub(crate) use message::headers_of;
+pub use options::{OptionsError, read_options};
 pub use settings::check_option;
 use traces::TraceRing;
 use worker::Worker;
@@ -62,6 +66,8 @@ struct Intake {
     draining: Option<Instant>,
     /// Summaries taken from the backlog whose arrival isn't confirmed.
     in_hand: InHand,
+    /// Those among them that are in the spool: the end has come.
+    spooled: u64,
 }
 
 impl Shared {
@@ -82,13 +88,14 @@ impl KafkaSink {
             ended: None,
             draining: None,
             in_hand: InHand::default(),
+            spooled: 0,
         };
         let shared = Arc::new(Shared {
             intake: Mutex::new(intake),
             stats: Stats::default(),
         });
         let trace_reports = config.trace_reports;
-        let worker = Worker::new(config, origin, options, Arc::clone(&shared)).map_err(StartError::Kafka)?;
+        let worker = Worker::new(config, origin, options, Arc::clone(&shared))?;
         let thread = SinkThread::start("dt-sink-kafka", "kafka", move || worker.run())?;
         Ok(KafkaSink {
             shared,
@@ -133,17 +140,21 @@ impl Sink for KafkaSink {
         }
     }
 
-    fn drain(&self, deadline: Instant) -> BoxFuture<'_, u64> {
+    fn drain(&self, deadline: Instant) -> BoxFuture<'_, Left> {
         async move {
             self.shared.intake().draining = Some(deadline);
             self.thread.done(deadline).await;
             let intake = self.shared.intake();
             let left = intake.backlog.len() as u64 + intake.in_hand.records;
+            let spooled = intake.spooled.min(left);
             self.shared
                 .stats
                 .traces_dropped
                 .fetch_add(intake.traces.len() as u64, Relaxed);
-            left
+            Left {
+                unpublished: left - spooled,
+                spooled,
+            }
         }
         .boxed()
     }

@@ -69,6 +69,11 @@ impl Retries {
         Some(next.message)
     }
 
+    /// All that wait, at the end.
+    pub(super) fn take_all(&mut self) -> impl Iterator<Item = Arc<Message>> {
+        std::mem::take(&mut self.queue).into_iter().map(|again| again.message)
+    }
+
     /// A record has come to an end, or is to go again; whether it was alone.
     pub(super) fn ended(&mut self) -> bool {
         std::mem::take(&mut self.alone)

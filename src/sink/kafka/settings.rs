@@ -29,15 +29,47 @@ pub(crate) fn common(bootstrap: &str, client_id: &str) -> ClientConfig {
     config
 }
 
-/// Whether the client, as it was built, knows the option and takes the value.
+/// What is not for others to set, and why.
+const OURS: [(&str, &str); 10] = [
+    ("bootstrap.servers", "set kafka.bootstrap instead"),
+    ("metadata.broker.list", "set kafka.bootstrap instead"),
+    ("client.id", "set kafka.client_id instead"),
+    ("acks", "a record counts as published when all replicas have it"),
+    (
+        "request.required.acks",
+        "a record counts as published when all replicas have it",
+    ),
+    ("enable.idempotence", "retries must not repeat records"),
+    ("partitioner", "keys must land where Java clients put them"),
+    ("message.timeout.ms", "the agent sends again what was not delivered"),
+    ("delivery.timeout.ms", "the agent sends again what was not delivered"),
+    ("group.id", "readers assign partitions without a group"),
+];
+
+/// Whether the client, as it was built, knows the option and takes the value. Those that the agent's promises rest on are
+/// refused: it sets them itself.
 ///
 /// # Errors
-/// What it says. The value itself may be a secret, and is not repeated beside that.
+/// What is wrong. The value itself may be a secret, and is not repeated beside what the client says.
 pub fn check_option(name: &str, value: &str) -> Result<(), String> {
+    if let Some((_, why)) = OURS.iter().find(|(ours, _)| *ours == name) {
+        return Err(format!("option {name:?} can't be changed: {why}"));
+    }
+    if name.is_empty()
+        || !name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+    {
+        return Err(format!("{name:?} is not an option's name"));
+    }
+    // Certificates are given as PEM text, so line ends are fine; a NUL would end the string in the C client.
+    if value.contains('\0') {
+        return Err(format!("option {name:?} has a NUL in its value"));
+    }
     match ClientConfig::new().set(name, value).create_native_config() {
         Ok(_) => Ok(()),
-        Err(KafkaError::ClientConfig(_, why, ..)) => Err(why),
-        Err(error) => Err(error.to_string()),
+        Err(KafkaError::ClientConfig(_, why, ..)) => Err(format!("option {name:?}: {why}")),
+        Err(error) => Err(format!("option {name:?}: {error}")),
     }
 }
 
@@ -50,7 +82,7 @@ pub(crate) fn with_options(mut config: ClientConfig, options: &BTreeMap<String, 
 }
 
 /// The producer of the sink.
-pub(crate) fn producer(sink: &KafkaConfig) -> ClientConfig {
+pub(crate) fn producer(sink: &KafkaConfig, options: &BTreeMap<String, String>) -> ClientConfig {
     let mut config = common(&sink.bootstrap, &sink.client_id);
     config
         .set("enable.idempotence", "true")
@@ -67,5 +99,5 @@ pub(crate) fn producer(sink: &KafkaConfig) -> ClientConfig {
         .set("linger.ms", "50")
         // How long a topic that was just created, or deleted, may seem to be missing; the default is 30 s.
         .set("topic.metadata.propagation.max.ms", "5000");
-    with_options(config, &sink.options)
+    with_options(config, options)
 }

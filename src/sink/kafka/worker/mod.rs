@@ -1,19 +1,28 @@
 //! The Kafka sink's thread: everything that touches the producer happens here, in one loop.
 
+mod last;
+mod outcomes;
+mod renewal;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dt_record::{Options, Origin, SummaryRecord};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use super::context::Context;
 use super::message::{Kind, Message};
+use super::options::Followed;
+use super::pace::Pace;
 use super::retries::Retries;
 use super::topics::{LookUp, Wanted};
 use super::{Shared, settings};
 use crate::config::KafkaConfig;
-use crate::stats::{self, Probes};
+use crate::publisher::StartError;
+use crate::spool::Spool;
+use crate::stats::{self, Trouble};
+use renewal::new_producer;
 
 /// Bytes of TraceReports that may be with librdkafka, unacknowledged, beside the records: neither kind can starve the other.
 const OUTSTANDING_TRACE_BYTES: usize = 256 << 10;
@@ -23,16 +32,27 @@ const IDLE: Duration = Duration::from_millis(200);
 const HASTE: Duration = Duration::from_millis(10);
 /// Between two look-ups of the topics while records keep failing.
 const LOOK_UP_AGAIN: Duration = Duration::from_secs(1);
+/// How much of the end is for the spool, at most half.
+const FOR_THE_SPOOL: Duration = Duration::from_secs(1);
 
 pub(crate) struct Worker {
     config: KafkaConfig,
     origin: Arc<Origin>,
     options: Options,
     shared: Arc<Shared>,
+    followed: Followed,
+    /// The options of the client in force.
+    client: BTreeMap<String, String>,
     producer: Arc<BaseProducer<Context>>,
+    /// By other options, and since when it waits for the last deliveries of the one in force.
+    next: Option<(Arc<BaseProducer<Context>>, Instant)>,
     topics: Topics,
     seq: u64,
+    pace: Pace,
     retries: Retries,
+    spool: Option<Spool>,
+    /// Set at the end where there is a spool, which needs some of it.
+    deliver_until: Option<Instant>,
     /// Bytes of records that are with librdkafka.
     outstanding: usize,
     outstanding_traces: usize,
@@ -51,32 +71,49 @@ impl Worker {
         origin: Arc<Origin>,
         options: Options,
         shared: Arc<Shared>,
-    ) -> Result<Worker, KafkaError> {
-        let producer = new_producer(&config)?;
+    ) -> Result<Worker, StartError> {
+        let (followed, client) = Followed::new(config.options.clone(), config.options_file.clone())?;
+        let producer = new_producer(&config, &client).map_err(StartError::Kafka)?;
+        let spool = config.spool.as_ref().map(|path| {
+            Spool::open(path).map_err(|error| StartError::Spool {
+                path: path.clone(),
+                error,
+            })
+        });
         Ok(Worker {
             config,
             origin,
             options,
             shared,
+            followed,
+            client,
             producer,
+            next: None,
             topics: Topics::Unknown {
                 not_before: Instant::now(),
             },
             seq: 0,
+            pace: Pace::new(Instant::now()),
             retries: Retries::new(),
+            spool: spool.transpose()?,
+            deliver_until: None,
             outstanding: 0,
             outstanding_traces: 0,
         })
     }
 
     pub(crate) fn run(mut self) {
+        if let Some(spool) = &mut self.spool {
+            spool.look(&self.shared.stats);
+        }
         loop {
             let now = Instant::now();
             let draining = self.draining(now);
+            self.follow_options(now);
             self.settle_topics(now);
-            if matches!(self.topics, Topics::Settled) {
+            if matches!(self.topics, Topics::Settled) && self.next.is_none() {
                 self.hand_over_again(now);
-                self.hand_over_summaries(now);
+                self.hand_over_summaries(now, draining.is_some());
                 self.hand_over_traces();
             }
             if let Some(deadline) = draining
@@ -92,15 +129,26 @@ impl Worker {
             self.note_outcomes();
             self.note_trouble();
         }
+        if self.spool.is_some() {
+            self.keep_the_rest();
+        }
         // What librdkafka still holds is given up with the producer.
     }
 
     /// The deadline, once the sink is asked to drain.
-    fn draining(&self, now: Instant) -> Option<Instant> {
+    fn draining(&mut self, now: Instant) -> Option<Instant> {
         let mut intake = self.shared.intake();
         let deadline = intake.draining?;
         intake.backlog.hurry(now);
-        Some(deadline)
+        drop(intake);
+        if self.spool.is_none() {
+            return Some(deadline);
+        }
+        let deliver = |now: Instant| {
+            let left = deadline.saturating_duration_since(now);
+            deadline.checked_sub(FOR_THE_SPOOL.min(left / 2)).unwrap_or(deadline)
+        };
+        Some(*self.deliver_until.get_or_insert_with(|| deliver(now)))
     }
 
     fn is_empty(&self) -> bool {
@@ -146,14 +194,13 @@ impl Worker {
                 }
                 let admin = settings::with_options(
                     settings::common(&self.config.bootstrap, &self.config.client_id),
-                    &self.config.options,
+                    &self.client,
                 );
                 match LookUp::start(Arc::clone(&self.producer), admin, wanted) {
                     Ok(look_up) => self.topics = Topics::LookingUp(look_up),
                     Err(error) => {
-                        self.shared
-                            .stats
-                            .error(format!("starting a thread to look up topics: {error}"));
+                        let error = format!("starting a thread to look up topics: {error}");
+                        self.shared.stats.error(Trouble::Topic, error);
                         self.topics = Topics::Unknown {
                             not_before: now + LOOK_UP_AGAIN,
                         };
@@ -173,15 +220,28 @@ impl Worker {
         }
     }
 
-    fn hand_over_summaries(&mut self, now: Instant) {
-        while self.retries.has_room(self.outstanding) {
-            let Some(summary) = self.take(now) else { break };
-            self.seq += 1;
-            let record = SummaryRecord::new(&summary, &self.origin, self.seq, self.options);
-            if !self.send(Arc::new(Message::summary(&record, self.config.encoding))) {
+    fn hand_over_summaries(&mut self, now: Instant, draining: bool) {
+        while self.retries.has_room(self.outstanding) && (draining || self.pace.allows(now)) {
+            let Some(message) = self.next_message(now, draining) else {
+                break;
+            };
+            self.pace.spend(message.value.len());
+            if !self.send(Arc::new(message)) {
                 break;
             }
         }
+    }
+
+    /// What an earlier run has left comes first, but at the end: it is safe where it lies.
+    fn next_message(&mut self, now: Instant, draining: bool) -> Option<Message> {
+        let spool = self.spool.as_mut().filter(|_| !draining);
+        if let Some((record, json)) = spool.and_then(|spool| spool.next(&self.shared.stats)) {
+            return Some(Message::spooled(&record, self.config.encoding, json));
+        }
+        let summary = self.take(now)?;
+        self.seq += 1;
+        let record = SummaryRecord::new(&summary, &self.origin, self.seq, self.options);
+        Some(Message::summary(&record, self.config.encoding))
     }
 
     fn take(&self, now: Instant) -> Option<Arc<dt_record::Summary>> {
@@ -239,132 +299,4 @@ impl Worker {
             Kind::Trace => &mut self.outstanding_traces,
         }
     }
-
-    fn note_outcomes(&mut self) {
-        for outcome in self.producer.context().take_outcomes() {
-            let outstanding = self.outstanding_of(&outcome.message.kind);
-            *outstanding = outstanding.saturating_sub(outcome.message.bytes());
-            match outcome.error {
-                Some(error) => self.failed(outcome.message, &error),
-                None => self.arrived(&outcome.message),
-            }
-        }
-        self.retries.settle();
-    }
-
-    fn arrived(&mut self, message: &Message) {
-        let stats = &self.shared.stats;
-        if stats.success() {
-            tracing::info!(bootstrap = self.config.bootstrap, "Kafka is reachable again");
-        }
-        match message.kind {
-            Kind::Summary { probes: sent, .. } => {
-                stats::add(&stats.published, 1);
-                self.retries.ended();
-                self.leaves_hand(sent, |probes| probes.published += sent);
-            }
-            Kind::Trace => stats::add(&stats.traces_published, 1),
-        }
-    }
-
-    fn failed(&mut self, message: Arc<Message>, error: &KafkaError) {
-        let stats = &self.shared.stats;
-        stats::add(&stats.failed, 1);
-        self.producer.context().complain(error, "a message was not delivered");
-        stats.error(error.to_string());
-        let code = error.rdkafka_error_code();
-        if is_missing_topic(code) && matches!(self.topics, Topics::Settled) {
-            self.topics = Topics::Unknown {
-                not_before: Instant::now() + LOOK_UP_AGAIN,
-            };
-        }
-        match message.kind {
-            Kind::Summary { probes: sent, .. } => {
-                let was_alone = self.retries.ended();
-                if code != Some(RDKafkaErrorCode::MessageSizeTooLarge) {
-                    self.retries.failed(message, was_alone);
-                } else if !self.retries.too_large(message, was_alone) {
-                    // The topic's own limit is below one record: no attempt will ever succeed, and it would block the rest.
-                    stats::add(&self.shared.stats.dropped, 1);
-                    self.leaves_hand(sent, |probes| probes.dropped += sent);
-                }
-            }
-            Kind::Trace => {
-                let dropped = match Arc::try_unwrap(message) {
-                    Ok(message) => self.shared.intake().traces.put_back(message.value),
-                    // Never shared once librdkafka is done with it.
-                    Err(_) => 1,
-                };
-                stats::add(&self.shared.stats.traces_dropped, dropped);
-            }
-        }
-    }
-
-    /// What concerns the client as a whole.
-    fn note_trouble(&mut self) {
-        let Some(error) = self.producer.context().take_trouble() else {
-            return;
-        };
-        match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::Fatal) => self.replace_producer(&error),
-            Some(RDKafkaErrorCode::AllBrokersDown) if self.shared.stats.error(error.to_string()) => {
-                tracing::warn!(%error, bootstrap = self.config.bootstrap, "Kafka is not reachable; records wait");
-            }
-            Some(RDKafkaErrorCode::Authentication) => {
-                self.shared.stats.error(error.to_string());
-            }
-            // One of several brokers, or something that passes; the context has logged it.
-            _ => {}
-        }
-    }
-
-    /// After a fatal error an idempotent producer refuses everything. A new one takes over what the old one held; what
-    /// had arrived without being acknowledged arrives again, under the same id.
-    fn replace_producer(&mut self, error: &KafkaError) {
-        self.shared.stats.error(error.to_string());
-        match new_producer(&self.config) {
-            Ok(producer) => {
-                tracing::warn!(%error, "the Kafka producer failed for good and is replaced");
-                let old = std::mem::replace(&mut self.producer, producer);
-                old.purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
-                // Delivers the purged messages as failed.
-                if let Err(error) = old.flush(Duration::from_secs(1)) {
-                    tracing::warn!(%error, "taking over messages from the failed Kafka producer");
-                }
-                let held = old.context().take_outcomes();
-                (self.outstanding, self.outstanding_traces) = (0, 0);
-                for outcome in held {
-                    match outcome.error {
-                        Some(error) => self.failed(outcome.message, &error),
-                        None => self.arrived(&outcome.message),
-                    }
-                }
-                self.topics = Topics::Unknown {
-                    not_before: Instant::now(),
-                };
-            }
-            Err(error) => tracing::error!(%error, "replacing the failed Kafka producer"),
-        }
-    }
-
-    /// One record less is on its way: `moved` says what became of its `sent` probes.
-    fn leaves_hand(&self, sent: u64, moved: impl FnOnce(&mut Probes)) {
-        let mut intake = self.shared.intake();
-        intake.in_hand.end(sent);
-        self.shared.gauges(&intake, moved);
-    }
-}
-
-fn new_producer(config: &KafkaConfig) -> Result<Arc<BaseProducer<Context>>, KafkaError> {
-    Ok(Arc::new(
-        settings::producer(config).create_with_context(Context::default())?,
-    ))
-}
-
-fn is_missing_topic(code: Option<RDKafkaErrorCode>) -> bool {
-    use RDKafkaErrorCode as E;
-    matches!(
-        code,
-        Some(E::UnknownTopic | E::UnknownPartition | E::UnknownTopicOrPartition | E::UnknownTopicId)
-    )
 }
