@@ -15,7 +15,6 @@ pub mod metrics;
 mod nodes;
 mod observation;
 pub mod observer;
-mod packed;
 mod pane;
 pub mod place;
 pub mod plain;

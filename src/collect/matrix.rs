@@ -10,10 +10,10 @@ use tokio::sync::watch;
 
 use crate::nodes::Nodes;
 use crate::observation::{End, Manner, Observation};
-use crate::packed::Scratch;
 use crate::series::{Ingest, Series};
 use crate::snapshot::standing;
 use crate::tally::{Counted, Tallies, TallyBounds};
+use dt_record::packed::Scratch;
 
 /// How much the matrix keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use dt_probe::{Clock, Counts};
 
 use crate::observation::Observation;
-use crate::packed::{Packed, Scratch};
 use crate::snapshot::FlowLoss;
+use dt_record::packed::{Packed, Scratch};
 
 /// So many source ports that lost something are kept apart in a pane.
 const MAX_FLOWS: usize = 8;

@@ -1,9 +1,9 @@
 //! What is kept of one series: its panes, on three ladders of different reach.
 
 use crate::observation::{Manner, Observation};
-use crate::packed::Scratch;
 use crate::pane::Pane;
 use crate::view::View;
+use dt_record::packed::Scratch;
 
 const MINUTE_MS: u64 = 60_000;
 const TEN_MINUTES_MS: u64 = 600_000;

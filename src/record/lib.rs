@@ -9,6 +9,7 @@ mod distribution;
 mod geometry;
 pub mod grid;
 pub mod hdr;
+pub mod packed;
 pub mod proto;
 mod record;
 mod summary;

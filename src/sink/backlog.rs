@@ -9,7 +9,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use dt_record::{Flow, Pair, Summary};
+use dt_record::packed::Scratch;
+use dt_record::{Pair, Summary};
+
+use crate::waiting::Waiting;
 
 /// How many bytes of summaries wait unmerged: ten windows of the default peers and probe kinds.
 pub const DEFAULT_BOUND_BYTES: usize = 8 << 20;
@@ -19,7 +22,7 @@ const HARD_FACTOR: usize = 8;
 
 #[derive(Debug)]
 struct Entry {
-    summary: Arc<Summary>,
+    waiting: Waiting,
     /// Not to be handed over earlier.
     due: Instant,
     bytes: usize,
@@ -47,6 +50,7 @@ pub(crate) struct Backlog {
     /// Probes in all that waits.
     probes: u64,
     bound: usize,
+    scratch: Scratch,
 }
 
 impl Backlog {
@@ -58,6 +62,7 @@ impl Backlog {
             bytes: 0,
             probes: 0,
             bound,
+            scratch: Scratch::default(),
         }
     }
 
@@ -77,23 +82,24 @@ impl Backlog {
 
     pub(crate) fn push(&mut self, summary: Arc<Summary>, due: Instant) -> Pushed {
         let mut pushed = Pushed::default();
-        self.probes += summary.counts.sent();
-        if self.bytes + bytes_of(&summary) > self.bound {
+        let waiting = Waiting::Fresh(summary);
+        let bytes = waiting.bytes();
+        self.probes += waiting.sent();
+        if self.bytes + bytes > self.bound {
             // Halving costs a pass over everything, so it is done only where it frees a fair part.
             if self.entries.len() >= 2 * self.latest.len().max(1) {
                 pushed.merged += self.halve();
             }
-            if self.bytes + bytes_of(&summary) > self.bound
-                && let Some(order) = self.latest.get(&summary.pair).copied()
+            if self.bytes + bytes > self.bound
+                && let Some(order) = self.latest.get(waiting.pair()).copied()
             {
-                self.merge_into(order, summary);
+                self.merge_into(order, waiting);
                 pushed.merged += 1;
                 return pushed;
             }
         }
-        self.latest.insert(Arc::clone(&summary.pair), self.next);
-        let bytes = bytes_of(&summary);
-        self.entries.insert(self.next, Entry { summary, due, bytes });
+        self.latest.insert(Arc::clone(waiting.pair()), self.next);
+        self.entries.insert(self.next, Entry { waiting, due, bytes });
         self.bytes += bytes;
         self.next += 1;
         while self.bytes > self.bound.saturating_mul(HARD_FACTOR)
@@ -121,19 +127,19 @@ impl Backlog {
     fn take_first(&mut self) -> Option<Arc<Summary>> {
         let (order, entry) = self.entries.pop_first()?;
         self.bytes -= entry.bytes;
-        self.probes -= entry.summary.counts.sent();
-        if self.latest.get(&entry.summary.pair) == Some(&order) {
-            self.latest.remove(&entry.summary.pair);
+        self.probes -= entry.waiting.sent();
+        if self.latest.get(entry.waiting.pair()) == Some(&order) {
+            self.latest.remove(entry.waiting.pair());
         }
-        Some(entry.summary)
+        Some(entry.waiting.into_summary())
     }
 
-    /// Merges `summary` into the entry `order`, which exists and is of the same pair.
-    fn merge_into(&mut self, order: u64, summary: Arc<Summary>) {
+    /// Merges `waiting` into the entry `order`, which exists and is of the same pair.
+    fn merge_into(&mut self, order: u64, waiting: Waiting) {
         if let Some(entry) = self.entries.get_mut(&order) {
-            Arc::make_mut(&mut entry.summary).merge(Arc::unwrap_or_clone(summary));
+            entry.waiting.add(waiting, &mut self.scratch);
             self.bytes -= entry.bytes;
-            entry.bytes = bytes_of(&entry.summary);
+            entry.bytes = entry.waiting.bytes();
             self.bytes += entry.bytes;
         }
     }
@@ -144,14 +150,14 @@ impl Backlog {
         let mut merged = 0;
         let orders: Vec<u64> = self.entries.keys().copied().collect();
         for order in orders {
-            let Some(pair) = self.entries.get(&order).map(|entry| Arc::clone(&entry.summary.pair)) else {
+            let Some(pair) = self.entries.get(&order).map(|entry| Arc::clone(entry.waiting.pair())) else {
                 continue;
             };
             match open.remove(&pair) {
                 Some(earlier) => {
                     if let Some(entry) = self.entries.remove(&order) {
                         self.bytes -= entry.bytes;
-                        self.merge_into(earlier, entry.summary);
+                        self.merge_into(earlier, entry.waiting);
                         self.latest.insert(pair, earlier);
                         merged += 1;
                     }
@@ -164,14 +170,6 @@ impl Backlog {
         }
         merged
     }
-}
-
-/// Memory that a waiting summary takes, with its pair, but not the names in that: the agent holds those anyway.
-fn bytes_of(summary: &Summary) -> usize {
-    let buckets = summary.rtt.buckets.len() + summary.host_delay.buckets.len();
-    // Tree and map entries, and the pair, beside the summary itself.
-    const OVERHEAD: usize = 96 + size_of::<Pair>();
-    size_of::<Summary>() + OVERHEAD + buckets * size_of::<(u64, u64)>() + summary.flows.len() * size_of::<Flow>()
 }
 
 #[cfg(test)]

@@ -2,8 +2,14 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use dt_record::Flow;
+
 use super::*;
 use crate::fixtures::{pair, summary};
+
+fn bytes_of(summary: &Arc<Summary>) -> usize {
+    Waiting::Fresh(Arc::clone(summary)).bytes()
+}
 
 fn drain(backlog: &mut Backlog) -> Vec<Arc<Summary>> {
     let now = Instant::now() + Duration::from_secs(3_600);
@@ -94,4 +100,67 @@ fn pairs_without_end_are_bounded_at_last() {
     }
     assert!(backlog.bytes() <= 10_000 * HARD_FACTOR);
     assert_eq!(dropped + backlog.len() as u64, 5_000);
+}
+
+/// Three hours without Kafka, of a node with a thousand peers and two kinds of probes, by the allocator's own count.
+#[test]
+fn an_outage_of_hours_takes_less_than_ten_megabytes() {
+    const PEERS: usize = 1_000;
+    // Each stands for nine windows of ten probes.
+    const WINDOWS: u64 = 120;
+    const SAMPLES: u64 = 90;
+    let mut recorder = dt_record::Recorder::new();
+    let mut state = 1_u64;
+    let mut random = move || {
+        // Knuth's, of which the upper bits are good.
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f64 / f64::from(1 << 24)
+    };
+    // About log-normal: the median, and the 99th percentile at five times that.
+    let mut delays = |median: f64| {
+        let mut delay = || {
+            let normal = (0..12).map(|_| random()).sum::<f64>() - 6.0;
+            (median * (0.69 * normal).exp()) as u64
+        };
+        let values: Vec<_> = (0..SAMPLES).map(|_| (delay(), 1)).collect();
+        recorder.distribution(values)
+    };
+    let windows: Vec<_> = (0..500).map(|_| (delays(200_000.0), delays(30_000.0))).collect();
+    let pairs: Vec<_> = (0..2 * PEERS).map(|n| pair(&n.to_string())).collect();
+    let template = summary(&pairs[0], 1);
+    let mut backlog = Backlog::new(DEFAULT_BOUND_BYTES);
+    let run = allocation_counter::measure(|| {
+        for window in 0..WINDOWS {
+            for (n, pair) in pairs.iter().enumerate() {
+                let (rtt, host_delay) = &windows[(n * 31 + window as usize * 7) % windows.len()];
+                let flows = if n % 2 == 0 { 0 } else { 64 };
+                let summary = Summary {
+                    rtt: rtt.clone(),
+                    host_delay: host_delay.clone(),
+                    flows: (0..flows).map(|port| Flow { port, sent: 1, lost: 0 }).collect(),
+                    pair: Arc::clone(pair),
+                    window_start_ms: window * 10_000,
+                    window_end_ms: (window + 1) * 10_000,
+                    ..Summary::clone(&template)
+                };
+                backlog.push(Arc::new(summary), Instant::now());
+            }
+        }
+    });
+    let held = run.bytes_current;
+    assert!(run.bytes_max < 10_000_000, "{run:?}, estimated {}", backlog.bytes());
+    let estimated = i64::try_from(backlog.bytes()).unwrap();
+    assert!(
+        (held - estimated).abs() < estimated / 5,
+        "{held} are held, {estimated} estimated"
+    );
+    let per_pair = backlog.len() as f64 / pairs.len() as f64;
+    println!(
+        "{} held, {} at most, {estimated} estimated, {per_pair} records per pair",
+        held, run.bytes_max
+    );
+    let samples: u64 = drain(&mut backlog).iter().map(|summary| summary.rtt.count()).sum();
+    assert_eq!(samples, SAMPLES * WINDOWS * pairs.len() as u64);
 }

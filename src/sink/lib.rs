@@ -20,6 +20,7 @@ mod rate_limit;
 mod spool;
 mod stats;
 mod thread;
+mod waiting;
 
 pub use backlog::DEFAULT_BOUND_BYTES;
 pub use config::{Encoding, KafkaConfig, SinkConfig};

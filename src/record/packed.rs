@@ -1,19 +1,21 @@
-//! A distribution in few bytes, for the many panes that are kept.
+//! A distribution in few bytes, for the many that a collector keeps, and an agent that can't hand its own over.
 
-use dt_record::{Distribution, grid};
 use smallvec::{Array, SmallVec};
 
+use crate::distribution::Distribution;
+use crate::grid;
+
 /// The buckets of a [`Distribution`], each as the distance from the one before and its count, in LEB128. What comes from our
-/// own records is written by numbers of buckets, two to three bytes each; other resolutions by their values, which keeps
-/// them as fine as they came. `N` bytes lie in the struct itself.
+/// own records is written by numbers of buckets, two to three bytes each, or one where it follows upon the one before, as most do
+/// in a distribution of many values; other resolutions by their values, which keeps them as fine as they came. `N` bytes lie in the struct itself.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Packed<const N: usize>(SmallVec<[u8; N]>)
+pub struct Packed<const N: usize>(SmallVec<[u8; N]>)
 where
     [u8; N]: Array<Item = u8>;
 
 /// Working memory of adding.
 #[derive(Debug, Default)]
-pub(crate) struct Scratch {
+pub struct Scratch {
     buckets: Vec<(u64, u64)>,
     bytes: Vec<u8>,
 }
@@ -21,13 +23,15 @@ pub(crate) struct Scratch {
 /// The first byte says what the distances are between.
 const NUMBERS: u8 = 0;
 const VALUES: u8 = 1;
+/// The lowest bit of what is twice the count: the distance follows, and is not 1.
+const APART: u64 = 1;
 
 impl<const N: usize> Packed<N>
 where
     [u8; N]: Array<Item = u8>,
 {
     /// Adds `more`, exactly. `scratch` is working memory.
-    pub(crate) fn add(&mut self, more: &Distribution, scratch: &mut Scratch) {
+    pub fn add(&mut self, more: &Distribution, scratch: &mut Scratch) {
         if more.buckets.is_empty() {
             return;
         }
@@ -56,46 +60,55 @@ where
     }
 
     /// The buckets, ascending by value.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         let (kind, mut rest) = match self.0.split_first() {
             Some((kind, rest)) => (*kind, rest),
             None => (NUMBERS, &[][..]),
         };
         let mut at = 0_u64;
         std::iter::from_fn(move || {
-            at = at.saturating_add(read(&mut rest)?);
-            let count = read(&mut rest)?;
-            let value = if kind == NUMBERS {
-                grid::highest_at(u32::try_from(at).unwrap_or(u32::MAX))
-            } else {
-                at
-            };
-            Some((value, count))
+            if kind != NUMBERS {
+                at = at.saturating_add(read(&mut rest)?);
+                return Some((at, read(&mut rest)?));
+            }
+            let first = read(&mut rest)?;
+            let distance = if first & APART == 0 { 1 } else { read(&mut rest)? };
+            at = at.saturating_add(distance);
+            let value = grid::highest_at(u32::try_from(at).unwrap_or(u32::MAX));
+            Some((value, first >> 1))
         })
     }
 
     /// Bytes beside the struct itself.
-    #[cfg(test)]
-    pub(crate) fn heap_bytes(&self) -> usize {
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
         if self.0.spilled() { self.0.capacity() } else { 0 }
     }
 }
 
 /// Writes buckets that ascend by value.
 fn pack(buckets: &[(u64, u64)], bytes: &mut Vec<u8>) {
-    let numbers = buckets.iter().all(|(value, _)| grid::is_highest(*value));
+    let fits = |(value, count): &(u64, u64)| grid::is_highest(*value) && *count <= u64::MAX >> 1;
+    let numbers = buckets.iter().all(fits);
     bytes.clear();
     bytes.push(if numbers { NUMBERS } else { VALUES });
     let mut last = 0;
     for (value, count) in buckets {
-        let at = if numbers {
-            u64::from(grid::index_of(*value))
+        if numbers {
+            let at = u64::from(grid::index_of(*value));
+            let distance = at.saturating_sub(last);
+            if distance == 1 {
+                write(bytes, count << 1);
+            } else {
+                write(bytes, count << 1 | APART);
+                write(bytes, distance);
+            }
+            last = at;
         } else {
-            *value
-        };
-        write(bytes, at.saturating_sub(last));
-        write(bytes, *count);
-        last = at;
+            write(bytes, value.saturating_sub(last));
+            write(bytes, *count);
+            last = *value;
+        }
     }
 }
 
@@ -123,11 +136,11 @@ fn read(bytes: &mut &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use dt_record::Recorder;
     use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::distribution::Recorder;
 
     fn unpacked(packed: &Packed<24>) -> Vec<(u64, u64)> {
         packed.iter().collect()
