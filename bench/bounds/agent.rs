@@ -47,6 +47,11 @@ pub(crate) struct Agent {
 
 impl Agent {
     pub(crate) fn start(dt: &Path, task: Task) -> Result<Agent> {
+        Agent::start_with(dt, task, &["--window", "10s"])
+    }
+
+    /// With windows and sinks, besides the file, that `more` says.
+    pub(crate) fn start_with(dt: &Path, task: Task, more: &[&str]) -> Result<Agent> {
         // Memory in place of a disk, whose writes would be on somebody else's bill one time and on ours another.
         let shm = Path::new("/dev/shm");
         let folder = if shm.is_dir() {
@@ -65,7 +70,8 @@ impl Agent {
             }
         }
         command
-            .args(["agent", "--node", "bench", "--http", "off", "--window", "10s"])
+            .args(["agent", "--node", "bench", "--http", "off"])
+            .args(more)
             // Its own listener answers the TCP probes of all of 127.0.0.0/8.
             .args(["--listen", "0.0.0.0:4000", "--advertise", "127.0.0.1:4000"])
             .args(["--membership", "file", "--peers"])
@@ -88,6 +94,11 @@ impl Agent {
         let aim = WINDOW.mul_f64(0.8);
         let wait = (WINDOW + aim).saturating_sub(into_window);
         sleep(Duration::from_nanos((wait.as_nanos() % WINDOW.as_nanos()) as u64) + WINDOW * windows);
+        self.must_run()
+    }
+
+    /// An error where it has ended.
+    pub(crate) fn must_run(&mut self) -> Result {
         match self.child.try_wait() {
             Ok(None) => Ok(()),
             ended => Err(Failure(format!("the agent ended: {ended:?}\n{}", self.log()))),
@@ -109,12 +120,21 @@ impl Agent {
 
     /// The most memory that was ever resident, bytes, pages of the program's file included.
     pub(crate) fn peak_rss(&self) -> Result<u64> {
+        self.memory("VmHWM:")
+    }
+
+    /// Memory of its own that is resident, bytes: without files' pages and shared ones.
+    pub(crate) fn own_rss(&self) -> Result<u64> {
+        self.memory("RssAnon:")
+    }
+
+    fn memory(&self, name: &str) -> Result<u64> {
         let path = format!("/proc/{}/status", self.child.id());
         let text = std::fs::read_to_string(&path).map_err(doing(&format!("read {path}")))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
         let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
         kib.map(|kib| kib * 1024)
-            .ok_or_else(|| Failure(format!("{path} has no line VmHWM")))
+            .ok_or_else(|| Failure(format!("{path} has no line {name}")))
     }
 
     /// Ends it. What the newest `windows` whole windows came to.

@@ -5,6 +5,7 @@
 
 mod agent;
 mod memory;
+mod outage;
 mod paced;
 mod ping;
 mod records;
@@ -19,14 +20,15 @@ use dt_bench::verdict::{HEADING, Verdict};
 use dt_bench::{Result, namespace};
 
 const HELP: &str = "\
-bounds [paced] [smooth] [memory] [ping] [--windows N] [--dt PATH]
+bounds [paced] [smooth] [memory] [outage] [ping] [--windows N] [--dt PATH]
   paced        CPU of an agent with 2,500 and 10,000 peers, one ICMP probe per 10 s each
   smooth       how evenly an agent's probes leave
   memory       resident memory of an agent with 10,000 and 100,000 peers
+  outage       memory that an agent with 1,000 peers takes more while Kafka is away
   ping         dt ping with 100,000 targets: memory for each, CPU per probe over that with 1,000
   --windows N  windows of 10 s that paced and smooth measure, 1 to 60 [default: 3]
   --dt PATH    the program dt [default: the one beside this program]
-Without a name, all of them: about 10 minutes.";
+Without a name, all of them: about 12 minutes.";
 
 /// What every measurement needs to know.
 struct Bench {
@@ -54,7 +56,7 @@ fn run() -> Result<bool> {
         windows: arguments.number("--windows", 3, 1..=60)?,
         dt: arguments.dt()?,
     };
-    let chosen = arguments.finish(&["paced", "smooth", "memory", "ping"])?;
+    let chosen = arguments.finish(&["paced", "smooth", "memory", "outage", "ping"])?;
     namespace::enter()?;
     println!("{}", HEADING);
     let mut all_hold = true;
@@ -67,6 +69,7 @@ fn run() -> Result<bool> {
             "paced" => paced::measure(&bench, &mut show)?,
             "smooth" => smooth::measure(&bench, &mut show)?,
             "memory" => memory::measure(&bench, &mut show)?,
+            "outage" => outage::measure(&bench, &mut show)?,
             _ => ping::measure(&bench, &mut show)?,
         }
     }

@@ -2,5 +2,6 @@
 //! whoever isn't concerned measures on as if nothing were.
 
 mod ensemble;
+mod kafka;
 mod network;
 mod rollout;
