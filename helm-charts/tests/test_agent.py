@@ -120,6 +120,22 @@ class Agent(unittest.TestCase):
         self.assertIn("DT_KAFKA_OPTIONS", env)
         self.assertFalse([d for d in manifests("dt-chart", "external") if d["kind"] == "StatefulSet"])
 
+    def test_a_mounted_secret_and_a_spool(self):
+        _, pod, container = agent("mounted-secret")
+        self.assertEqual(env_of(container)["DT_KAFKA_OPTIONS_FILE"], "/etc/kafka-client/options")
+        mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
+        self.assertEqual(mounts["kafka-client"], {"name": "kafka-client", "mountPath": "/etc/kafka-client", "readOnly": True})
+        self.assertEqual(mounts["spool"]["mountPath"], env_of(container)["DT_KAFKA_SPOOL"])
+        volumes = {volume["name"]: volume for volume in pod["volumes"]}
+        self.assertEqual(set(volumes), set(mounts))
+        self.assertEqual(volumes["spool"]["hostPath"], {"path": "/var/lib/distributed-trace", "type": "Directory"})
+        collector = one(manifests("dt-chart", "mounted-secret"), "Deployment")["spec"]["template"]["spec"]
+        (reader,) = collector["containers"]
+        self.assertEqual(env_of(reader)["DT_KAFKA_OPTIONS_FILE"], "/etc/kafka-client/options")
+        self.assertEqual({volume["name"] for volume in collector["volumes"]}, {"kafka-client", "more"})
+        self.assertEqual(agent("spool")[1]["volumes"], [{"name": "spool", "emptyDir": {"sizeLimit": "128Mi"}}])
+        self.assertNotIn("volumes", agent("defaults")[1])
+
     def test_numbers_and_lists_are_text_the_agent_reads(self):
         env = env_of(agent("every-setting")[2])
         self.assertEqual(env["DT_MAX_RATE"], "1000000")

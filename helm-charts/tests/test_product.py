@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import tempfile
 import unittest
 
 from charts import CHARTS, cases, env_of, manifests, one, run
@@ -21,7 +22,12 @@ def config(command, container):
     # The image's Kafka client has TLS; that of the build tested here refuses what it lacks.
     flags = [flag.replace("=SASL_SSL", "=SASL_PLAINTEXT") for flag in flags if not flag.startswith("--kafka-options=ssl.")]
     env = env_of(container) | {"PATH": os.environ["PATH"]}
-    return run(DT, "config", command, *flags, env=env)
+    with tempfile.NamedTemporaryFile("w", suffix=".options") as secret:
+        if "DT_KAFKA_OPTIONS_FILE" in env:
+            secret.write("sasl.password=hush\n")
+            secret.flush()
+            env["DT_KAFKA_OPTIONS_FILE"] = secret.name
+        return run(DT, "config", command, *flags, env=env)
 
 
 class Configuration(unittest.TestCase):
@@ -49,6 +55,9 @@ class Configuration(unittest.TestCase):
         shown = config("show", agent_of("external")).stdout
         for option in ("security.protocol", "sasl.password", "metadata.max.age.ms", 'zookeeper.auth = "***"', 'zookeeper.acl = "read"'):
             self.assertIn(option, shown)
+        shown = config("show", agent_of("mounted-secret")).stdout
+        self.assertIn('"sasl.password" = "***"  # kafka.options_file', shown)
+        self.assertIn('kafka.spool = "/var/lib/distributed-trace"', shown)
 
     def test_every_key_can_be_set(self):
         schema = json.loads((CHARTS / "dt-chart/values.schema.json").read_text())["properties"]["config"]["properties"]
@@ -62,7 +71,7 @@ class Configuration(unittest.TestCase):
 
         of_the_chart = {
             "node", "listen", "advertise", "membership", "peers", "http", "zookeeper.servers", "kafka.bootstrap",
-            "kubernetes.node_labels", "zookeeper.auth",
+            "kubernetes.node_labels", "zookeeper.auth", "kafka.options_file", "kafka.spool",
         }
         reference = run(DT, "config", "reference").stdout
         documented = set(re.findall(r"^### `(.*)`$", reference, re.M))

@@ -105,6 +105,35 @@ affinity:
 {{- default (printf "service-kafka.%s.svc.%s:9092" .Release.Namespace .Values.clusterDomain) .Values.kafka.bootstrapServers -}}
 {{- end -}}
 
+{{/* Of the container that is a client of Kafka, and of its pod: what the mounted Secret needs. */}}
+{{- define "dt.kafkaEnv" -}}
+{{- with .Values.kafka.mountedSecret -}}
+{{- if and .name .optionsKey -}}
+- name: DT_KAFKA_OPTIONS_FILE
+  value: {{ printf "/etc/kafka-client/%s" .optionsKey | quote }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "dt.kafkaMounts" -}}
+{{- if .Values.kafka.mountedSecret.name -}}
+# Whole, without subPath: so that changes arrive.
+- name: kafka-client
+  mountPath: /etc/kafka-client
+  readOnly: true
+{{- end -}}
+{{- end -}}
+
+{{- define "dt.kafkaVolumes" -}}
+{{- with .Values.kafka.mountedSecret.name -}}
+- name: kafka-client
+  secret:
+    secretName: {{ . }}
+    # Within the pod there is nobody else to read it.
+    defaultMode: 0444
+{{- end -}}
+{{- end -}}
+
 {{/* HOST:PORT, with brackets around an IPv6 address. */}}
 {{- define "dt.httpAddress" -}}
 {{- $host := .Values.bindAddress -}}
