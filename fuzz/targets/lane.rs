@@ -396,7 +396,11 @@ fn edit(bytes: &mut Vec<u8>, input: &mut Input<'_>) {
 /// It comes from somebody else.
 fn elsewhere(place: &mut SocketAddr, input: &mut Input<'_>) {
     if input.u8() < 32 {
-        *place = address(if input.flag() { STRANGER } else { input.one(&TARGETS) });
+        *place = if input.flag() {
+            address(STRANGER)
+        } else {
+            address(input.one(&TARGETS))
+        };
     }
 }
 
