@@ -42,7 +42,9 @@ fn newest(records: &[Value]) -> Result<u64> {
 }
 
 /// By source, destination and kind: the first and the last moment, and what the probes in between came to.
-fn sums(records: &[Value]) -> Result<BTreeMap<String, (u64, u64, Vec<u64>)>> {
+type Sums = BTreeMap<String, (u64, u64, Vec<u64>)>;
+
+fn sums(records: &[Value]) -> Result<Sums> {
     let mut by_source: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for record in records {
         let source = text(record, "src_node")?.to_owned();
