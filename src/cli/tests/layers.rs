@@ -290,7 +290,7 @@ fn options_of_the_client_add_up_and_secrets_stay_secret() {
     let options: Vec<_> = ran
         .out
         .lines()
-        .filter(|line| line.starts_with("kafka.options"))
+        .filter(|line| line.starts_with("kafka.options."))
         .collect();
     assert_eq!(
         options,
