@@ -37,8 +37,14 @@ pub enum Outcome {
     Tombstone,
     /// Not a summary record.
     Foreign,
-    /// A summary record that contradicts itself.
+    /// A summary record that contradicts itself, or can't be true.
     Malformed,
+}
+
+fn malformed(error: &DecodeError, partition: i32) -> Outcome {
+    // Counted for those who watch, and explained to whoever looks for the producer: there may be 100,000 of them a second.
+    tracing::debug!(%error, partition, "malformed record");
+    Outcome::Malformed
 }
 
 macro_rules! counts {
@@ -67,7 +73,7 @@ counts! {
     full: "Records of series beyond the bound.",
     tombstones: "Messages without a value.",
     foreign: "Messages that are no summary records.",
-    malformed: "Summary records that contradict themselves.",
+    malformed: "Summary records that contradict themselves, or can't be true.",
     bytes: "Bytes of all values.",
     newest_end_ms: "When the newest window read ended, UTC milliseconds; 0 before the first.",
 }
@@ -129,7 +135,7 @@ impl Intake {
         self.stats.bytes.fetch_add(payload.len() as u64, Relaxed);
         let record = match decode(message.content_type, payload) {
             Ok(record) => record,
-            Err(DecodeError::Invalid(_)) => return Outcome::Malformed,
+            Err(error @ DecodeError::Invalid(_)) => return malformed(&error, message.partition),
             Err(_) => return Outcome::Foreign,
         };
         let seen = self.seen.entry(message.partition).or_default();
@@ -149,7 +155,7 @@ impl Intake {
                 }
                 Outcome::Record(ingest)
             }
-            Err(_) => Outcome::Malformed,
+            Err(error) => malformed(&error, message.partition),
         }
     }
 

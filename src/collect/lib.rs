@@ -24,6 +24,7 @@ mod seen;
 mod series;
 pub mod service;
 pub mod snapshot;
+mod sound;
 mod tally;
 pub mod terminal;
 mod total;

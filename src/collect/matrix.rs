@@ -155,7 +155,7 @@ impl Matrix {
     /// with [`Matrix::changed`], so that they aren't by each of 100,000 records a second.
     ///
     /// # Errors
-    /// A kind of probe that is unknown here, or a histogram that contradicts the record's counts.
+    /// A kind of probe that is unknown here, or a record that contradicts itself or can't be true: why.
     pub fn ingest_record(&self, record: &SummaryRecord, partition: i32, now_ms: u64) -> Result<Ingest, DecodeError> {
         Ok(self.take(&Observation::of_record(record, partition)?, now_ms))
     }

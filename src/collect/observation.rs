@@ -8,6 +8,7 @@ use dt_record::{DecodeError, Distribution, Endpoint, Summary, SummaryRecord};
 use smallvec::SmallVec;
 
 use crate::snapshot::FlowLoss;
+use crate::sound;
 
 /// One end, as a record names it.
 #[derive(Clone, Copy, Debug)]
@@ -116,12 +117,14 @@ impl<'a> Observation<'a> {
     /// Of a record that was read.
     ///
     /// # Errors
-    /// A kind of probe unknown here, or a histogram that contradicts the counts.
+    /// A kind of probe unknown here, or what can't be true: see [`sound::check`].
     pub(crate) fn of_record(record: &'a SummaryRecord, partition: i32) -> Result<Observation<'a>, DecodeError> {
         let probe = record
             .probe
             .parse()
             .map_err(|unknown: dt_probe::UnknownWord| DecodeError::Invalid(unknown.to_string()))?;
+        let rtt = record.distribution()?;
+        sound::check(record, rtt.as_ref())?;
         let method = record.method.parse().unwrap_or(match probe {
             ProbeKind::Icmp => Method::Echo,
             ProbeKind::Tcp => Method::Connect,
@@ -163,7 +166,7 @@ impl<'a> Observation<'a> {
                 skipped: record.skipped,
                 timestamp_fallbacks: record.timestamp_fallbacks,
             },
-            rtt: Cow::Owned(record.distribution()?.unwrap_or_default()),
+            rtt: Cow::Owned(rtt.unwrap_or_default()),
             host_delay: Cow::Owned(host_delay(record)),
             tx: clock(&record.timestamp_tx),
             rx: clock(&record.timestamp_rx),
