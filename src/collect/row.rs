@@ -154,8 +154,9 @@ impl PairRow {
             timestamp_tx: total.clocks.map(|(tx, _)| tx.as_str()),
             timestamp_rx: total.clocks.map(|(_, rx)| rx.as_str()),
             timestamp_fallbacks: counts.timestamp_fallbacks,
-            window_start_ms: seen.map(|()| total.start_ms),
-            window_end_ms: seen.map(|()| total.end_ms),
+            // A view may hold no record though there are some.
+            window_start_ms: (total.end_ms > 0).then_some(total.start_ms),
+            window_end_ms: (total.end_ms > 0).then_some(total.end_ms),
             last_seen_ms: seen.map(|()| series.heard_ms),
             state,
             stale: state == State::Stale,

@@ -11,13 +11,16 @@ const HOUR_MS: u64 = 3_600_000;
 
 /// Records whose window ends further in the future than this are not believed.
 const AHEAD_MS: u64 = MINUTE_MS;
+/// An agent's windows are no shorter: what says so can't make a series stale between two records.
+const SHORTEST_WINDOW_MS: u64 = 1_000;
 
 /// What became of a record handed to the matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ingest {
     /// It counts.
     Merged,
-    /// Its window ended more than an hour before the newest of its series, or before now.
+    /// Its window ended more than an hour before the newest of its series, or before now; or it covers more than an hour, of
+    /// which no view could say when it was.
     TooOld,
     /// Its window ends more than a minute (and more than its own length) in the future, so its clock can't be trusted.
     TooFarAhead,
@@ -33,10 +36,16 @@ impl Ladder {
     fn add(&mut self, observation: &Observation<'_>, width_ms: u64, scratch: &mut Scratch) {
         // A merged record of several windows counts for the time it was completed.
         let slot = |end_ms: u64| end_ms.saturating_sub(1) / width_ms;
-        let mine = slot(observation.end_ms);
-        let at = self.0.partition_point(|pane| slot(pane.end_ms) < mine);
+        // One that reaches far back is a pane of its own, before the other: in one pane with it, the windows after it would
+        // leave the view as soon as it does.
+        let place = |start_ms: u64, end_ms: u64| {
+            let slot = slot(end_ms);
+            (slot, start_ms.saturating_add(width_ms) >= slot.saturating_mul(width_ms))
+        };
+        let mine = place(observation.start_ms, observation.end_ms);
+        let at = self.0.partition_point(|pane| place(pane.start_ms, pane.end_ms) < mine);
         match self.0.get_mut(at) {
-            Some(found) if slot(found.end_ms) == mine => found.add(observation, scratch),
+            Some(found) if place(found.start_ms, found.end_ms) == mine => found.add(observation, scratch),
             _ => {
                 let mut pane = Pane::of(observation);
                 pane.add(observation, scratch);
@@ -45,6 +54,12 @@ impl Ladder {
                 self.0.insert(at, pane);
             }
         }
+    }
+
+    /// Drops what covers more than `longest_ms`.
+    fn without_longer(&mut self, longest_ms: u64) {
+        self.0
+            .retain(|pane| pane.end_ms.saturating_sub(pane.start_ms) <= longest_ms);
     }
 
     /// Drops what ended before `since_ms`, but never the newest.
@@ -64,7 +79,8 @@ pub(crate) struct Series {
     /// When it was last heard of: the arrival of its newest record, but no later than that record was due, so that old
     /// records read again don't make it look alive. The time it was announced, where none has come.
     pub(crate) heard_ms: u64,
-    /// Length of the shortest window seen; 0 before the first record.
+    /// Length of the shortest window seen, which is that of the agent once it hasn't merged any: a record that is made up of
+    /// several says nothing about when the next is due. 0 before the first record.
     pub(crate) window_ms: u64,
     /// See [`Cell::failing_since_ms`](crate::snapshot::Cell::failing_since_ms).
     pub(crate) failing_since_ms: Option<u64>,
@@ -95,6 +111,9 @@ impl Series {
         scratch: &mut Scratch,
     ) -> Ingest {
         let length = observation.end_ms.saturating_sub(observation.start_ms).max(1);
+        if length > HOUR_MS {
+            return Ingest::TooOld;
+        }
         let horizon = now_ms.saturating_add(AHEAD_MS.max(length));
         if observation.end_ms > horizon {
             return Ingest::TooFarAhead;
@@ -110,11 +129,11 @@ impl Series {
         }
         self.manner = observation.manner;
         self.partition = observation.partition;
-        self.window_ms = if self.window_ms == 0 {
-            length
-        } else {
-            self.window_ms.min(length)
-        };
+        let window_ms = length.max(SHORTEST_WINDOW_MS);
+        let is_shorter = window_ms < self.window_ms;
+        if self.window_ms == 0 || is_shorter {
+            self.window_ms = window_ms;
+        }
         // A window's records are published within the first half of the next.
         let due = observation.end_ms.saturating_add(self.window_ms);
         self.heard_ms = if newest == 0 {
@@ -133,7 +152,13 @@ impl Series {
             .zip([MINUTE_MS, TEN_MINUTES_MS, HOUR_MS])
         {
             let since = newest.saturating_sub(reach_ms);
-            if observation.end_ms > since {
+            // What was merged over a longer time than the view's says nothing about that time. Where all windows are as long,
+            // the newest is shown all the same; the first record may have looked so, and was a merged one.
+            let longest = reach_ms.max(self.window_ms);
+            if is_shorter {
+                ladder.without_longer(longest);
+            }
+            if observation.end_ms > since && length <= longest {
                 ladder.add(observation, width_ms, scratch);
                 ladder.trim(since);
             }
@@ -156,21 +181,27 @@ impl Series {
     }
 
     /// The panes that make up `view`, oldest first: those that begin within it, counted back from the newest record. Empty
-    /// before the first record.
+    /// before the first record, and where that is a long one.
     pub(crate) fn panes(&self, view: View) -> &[Pane] {
         let (ladder, reach_ms) = match view {
-            View::Recent => {
-                let panes = &self.ladders[0].0;
-                return &panes[panes.len().saturating_sub(2)..];
-            }
+            View::Recent => (&self.ladders[0].0, MINUTE_MS.max(self.window_ms.saturating_mul(2))),
             View::Minute => (&self.ladders[0].0, MINUTE_MS),
             View::TenMinutes => (&self.ladders[1].0, TEN_MINUTES_MS),
             View::Hour => (&self.ladders[2].0, HOUR_MS),
         };
         let since = self.newest_end_ms().saturating_sub(reach_ms);
+        let Some(newest) = ladder.len().checked_sub(1).filter(|at| ladder[*at].end_ms > since) else {
+            // The newest record covers more time than the view, and is in longer ones only.
+            return &[];
+        };
+        let old = match view {
+            View::Recent => newest
+                .saturating_sub(1)
+                .max(ladder.partition_point(|pane| pane.end_ms <= since)),
+            _ => ladder.partition_point(|pane| pane.start_ms < since),
+        };
         // The newest stays even where one window is longer than the view.
-        let old = ladder.partition_point(|pane| pane.start_ms < since);
-        &ladder[old.min(ladder.len().saturating_sub(1))..]
+        &ladder[old.min(newest)..]
     }
 
     /// Those of them that end within the view counted back from now; for [`View::Recent`] none, since what has ended since is

@@ -90,6 +90,80 @@ fn a_clock_set_back_doesnt_bar_new_records() {
     assert_eq!((row.received, row.window_end_ms), (1, Some(T)));
 }
 
+/// Numbers received over each view, and that each holds no more than its name says.
+fn over_each_view(matrix: &Matrix, now_ms: u64) -> [u64; 3] {
+    [(View::Minute, 60), (View::TenMinutes, 600), (View::Hour, 3_600)].map(|(view, seconds)| {
+        let row = &matrix.rows(view, now_ms)[0];
+        let covered = row.window_end_ms.unwrap_or(0) - row.window_start_ms.unwrap_or(0);
+        assert!(covered <= seconds * S, "{view} covers {covered} ms");
+        row.received
+    })
+}
+
+#[test]
+fn a_record_of_an_outage_counts_in_views_as_long_as_it_and_leaves_them_alone() {
+    let matrix = Matrix::new(MatrixConfig::default());
+    let pair = pair(NODES[0], NODES[1], ProbeKind::Icmp);
+    let send = |length: u64, second: u64, rtts: &[u64]| {
+        let end = T + second * S;
+        assert_eq!(
+            matrix.ingest(&summary(&pair, length * S, end, rtts, 0), end),
+            Ingest::Merged
+        );
+        end
+    };
+    send(10, 0, &[1_000]);
+    // Half an hour in one, which ends within a pane of ten minutes.
+    let now = send(1_810, 1_810, &[2_000; 5]);
+    assert_eq!(over_each_view(&matrix, now), [0, 0, 6]);
+    let row = &matrix.rows(View::Recent, now)[0];
+    assert_eq!((row.state, row.sent, row.window_end_ms), (State::Fresh, 0, None));
+    let now = send(10, 1_820, &[3_000]);
+    assert_eq!(over_each_view(&matrix, now), [1, 1, 7]);
+    assert_eq!(matrix.rows(View::Recent, now)[0].received, 1);
+    for second in (1_830..=5_110).step_by(10) {
+        let now = send(10, second, &[3_000]);
+        over_each_view(&matrix, now);
+    }
+    // It left the hour, and none of the 330 windows after it did with it.
+    assert_eq!(over_each_view(&matrix, T + 5_110 * S), [6, 55, 330]);
+}
+
+#[test]
+fn how_long_a_series_is_fresh_is_up_to_its_usual_window() {
+    let (one, other) = (
+        pair(NODES[0], NODES[1], ProbeKind::Icmp),
+        pair(NODES[1], NODES[0], ProbeKind::Icmp),
+    );
+    let matrix = Matrix::new(MatrixConfig::default());
+    // The first that is heard of them is what they merged while nobody listened.
+    for pair in [&one, &other] {
+        matrix.ingest(&summary(pair, 1_800 * S, T, &[5_000; 3], 0), T);
+    }
+    let state = |second: u64| {
+        let rows = matrix.rows(View::Minute, T + second * S);
+        [rows[0].state, rows[1].state]
+    };
+    matrix.ingest(&summary(&one, 10 * S, T + 10 * S, &[6_000], 0), T + 10 * S);
+    assert_eq!(
+        over_each_view(&matrix, T + 10 * S),
+        [1, 1, 4],
+        "what turned out to be merged left"
+    );
+    assert_eq!(state(40), [State::Fresh; 2]);
+    assert_eq!(state(41), [State::Stale, State::Fresh]);
+    // More than an hour is in no view, and says nothing about when the next is due.
+    for length in [3_601, 86_400, T / S] {
+        let long = summary(&other, length * S, T + 20 * S, &[1], 1);
+        assert_eq!(matrix.ingest(&long, T + 20 * S), Ingest::TooOld);
+    }
+    matrix.ingest(&summary(&other, 10 * S, T + 30 * S, &[6_000], 0), T + 30 * S);
+    assert_eq!(state(61), [State::Stale; 2]);
+    // A window that is no agent's doesn't make the next one late.
+    matrix.ingest(&summary(&one, 1, T + 100 * S, &[6_000], 0), T + 100 * S);
+    assert_eq!(state(103)[0], State::Fresh);
+}
+
 #[test]
 fn silence_is_a_state_of_its_own_and_is_forgotten_in_the_end() {
     let config = MatrixConfig {
