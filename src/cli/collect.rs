@@ -100,6 +100,17 @@ pub(crate) fn run(collect: &Collect) -> ExitCode {
     logging::start(&loaded.config.log);
     let kafka = loaded.config.kafka;
     let options = kafka.all_options();
+    for (key, topic) in [
+        ("kafka.summary_topic", &kafka.summary_topic),
+        ("kafka.topic", &kafka.topic),
+    ] {
+        if *topic == collect.rollup_topic {
+            return out::usage(&format!(
+                "--rollup-topic = {:?}: the same as {key}; accepted: a topic that holds nothing else, or off",
+                collect.rollup_topic
+            ));
+        }
+    }
     let config = CollectorConfig {
         bootstrap: kafka.bootstrap,
         topic: kafka.summary_topic,

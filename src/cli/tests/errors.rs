@@ -327,3 +327,18 @@ fn a_variable_that_is_not_utf8() {
         &[&["zone", "variable DT_ZONE", "not UTF-8"]],
     );
 }
+
+#[test]
+fn a_collector_writes_into_no_topic_that_holds_something_else() {
+    for (arguments, key) in [
+        (
+            &["--rollup-topic", "distributedTrace.summaries"][..],
+            "kafka.summary_topic",
+        ),
+        (&["--rollup-topic", "x", "--topic", "x"], "kafka.summary_topic"),
+        (&["--rollup-topic", "distributedTrace"], "kafka.topic"),
+    ] {
+        let ran = run(&[&["collect"], arguments].concat(), &[]);
+        refuses(&ran, &[&["--rollup-topic = \"", "the same as ", key, "accepted: "]]);
+    }
+}
