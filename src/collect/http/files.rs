@@ -55,7 +55,7 @@ macro_rules! page {
 }
 
 /// All files of the page but its document.
-static BESIDE: [File; 17] = page![
+static BESIDE: [File; 18] = page![
     "app.css" is STYLE,
     "app.js" is SCRIPT,
     "charts.js" is SCRIPT,
@@ -65,6 +65,7 @@ static BESIDE: [File; 17] = page![
     "heatmap.js" is SCRIPT,
     "marks.js" is SCRIPT,
     "model.js" is SCRIPT,
+    "names.js" is SCRIPT,
     "pairview.js" is SCRIPT,
     "pointer.js" is SCRIPT,
     "scale.js" is SCRIPT,

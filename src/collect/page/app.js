@@ -6,6 +6,7 @@ import { keyOf, levelFor, pointsOut, verdict } from "./findings.js";
 import { HeatMap } from "./heatmap.js";
 import { Model, NOTHING, nameOf, placeOf, sentence } from "./model.js";
 import { clear, paint as paintPair } from "./pairview.js";
+import { stands } from "./names.js";
 import { listen } from "./pointer.js";
 import { LEVELS, METRICS, PROBES, VIEWS, known, palette } from "./scale.js";
 import { Declined, Refused, follow, get, hasToken, setToken, takeToken } from "./server.js";
@@ -142,6 +143,7 @@ function paint() {
   byId("legend").replaceChildren(...legend(metric, colours));
   paintPanel();
   say(byId("worst-title"), `Worst ${metric.name}`);
+  say(byId("worst-names"), stands(model.short));
   say(byId("worst-metric"), metric.label);
   say(byId("worst-other"), metric.id === "loss" ? "p99" : "Loss");
   byId("worst").replaceChildren(...worst(model, metric, sum, (cell) => choose(cell, true)));
@@ -155,6 +157,7 @@ function drawMap(metric, colours, pointed) {
   // Other sizes scroll elsewhere: what was in the middle of attention stays in sight.
   if (map.cell !== before && map.cursor && state.zoom > 1) map.reveal(map.cursor);
   map.draw(metric, colours, pointed);
+  say(byId("map-names"), map.named ? stands(map.labels.short) : "");
   say(byId("zoom"), state.zoom === 1 ? "fit" : `× ${Math.round(state.zoom * 10) / 10}`);
 }
 

@@ -80,7 +80,8 @@ export function tiles(model, metric, sum, status) {
   const dead = cell && statusOf(cell) === "dead";
   say(byId("tile-worst-name"), `Worst ${metric.name}`);
   set("tile-worst", !cell ? "–" : dead && metric.id !== "loss" ? "no answer" : metric.format(metric.value(cell)),
-    cell ? `${nameOf(model.groups[cell.source])} → ${nameOf(model.groups[cell.destination])}` : "no data yet", Boolean(dead));
+    cell ? model.ends(cell).join(" → ") : "no data yet", Boolean(dead));
+  byId("tile-worst-sub").title = cell ? model.fullEnds(cell) : "";
   const left = sum.received + sum.failed;
   set("tile-loss", share(left > 0 ? sum.failed / left : null),
     sum.measured === 0 ? "no data yet" : sum.lossy > 0 ? `▲ in ${sum.lossy} of ${sum.measured} ${pairs}` : `all ${sum.measured} ${pairs} answer`, sum.lossy > 0);
@@ -92,8 +93,8 @@ const SIGNS = { dead: "✕ no answer", stale: "╱╱ stale", lossy: "◥ loss",
 export function worst(model, metric, sum, choose) {
   const rows = sum.worst.map(({ k }) => {
     const cell = model.cell(k);
-    const ends = `${nameOf(model.groups[cell.source])} → ${nameOf(model.groups[cell.destination])}`;
-    const pick = el("button", ends, { type: "button", title: `Show ${ends} in the map` });
+    const [from, to] = model.ends(cell);
+    const pick = el("button", [el("span.end", `${from} →`), " ", el("span.end", to)], { type: "button", title: `Show ${model.fullEnds(cell)} in the map` });
     pick.addEventListener("click", () => choose(cell));
     const status = look(cell, statusOf(cell));
     const state = el("td.state", SIGNS[status]);

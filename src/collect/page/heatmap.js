@@ -13,7 +13,11 @@ const STRIP = 20;        // for the zones' names
 const LARGEST = 104;
 const DECORATED = 9;     // from this size on cells carry patterns and marks
 const LABELLED = 13;     // from this size on every row and column has its name
+const NARROW = 500;      // below, names get half the room
 const BRIGHT = 32;       // added to the shade of what is pointed out, so that it wins over what is not
+
+// How many letters of a name have room beside a map of this width, roughly.
+export const lettersOf = (width) => (width < NARROW ? 9 : 20);
 
 export class HeatMap {
   constructor(canvas, frame, stage) {
@@ -22,18 +26,19 @@ export class HeatMap {
 
   // Places what `model` shows in a frame of this many CSS pixels; `zoom` 1 is what fits.
   layout(model, width, height, zoom) {
-    if (this.model !== model) this.labels = labelsOf(this.pen, model);
-    this.model = model;
+    const most = lettersOf(width);
+    if (this.model !== model || this.letters !== most) this.labels = labelsOf(this.pen, model, most);
+    Object.assign(this, { model, letters: most });
     const [rows, columns] = [model.rows, model.columns];
     const { banded, longest } = this.labels;
     this.strip = banded ? STRIP : 0;
     const size = (label, gaps) => {
       const room = (space, list, head) => (space - head - this.strip - 2 - (gaps ? spare(model, list, this.labels) : 0)) / list.length;
-      const fits = Math.min(room(width, columns, label), room(height, rows, Math.min(label, 90)), LARGEST);
+      const fits = Math.min(room(width, columns, label), room(height, rows, label), LARGEST);
       const cell = Math.min(fits * zoom, Math.max(fits, LARGEST));
       return cell >= 4 ? Math.floor(cell) : Math.max(cell, 1 / 16);
     };
-    this.label = Math.min(longest + 10, width < 500 ? 72 : 150);
+    this.label = Math.min(longest + 10, width < NARROW ? 72 : 150);
     this.cell = size(this.label, true);
     if (this.cell < LABELLED) {
       this.label = 4;

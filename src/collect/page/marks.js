@@ -2,24 +2,27 @@
 
 import { css, inkOn, loss, SHADE } from "./scale.js";
 import { nameOf, statusOf } from "./model.js";
+import { brief, middle } from "./names.js";
 
 const FONT = "12px system-ui, sans-serif";
 const SMALL = "10.5px system-ui, sans-serif";
 const NUMBERS = 46; // from this size on cells carry their number
 
-// Names of rows and columns, and of the bands that hold them: zones, or regions above them.
-export function labelsOf(pen, model) {
+// Names of rows and columns, of at most `most` letters where that can be, and of the bands that hold them: zones, or regions
+// above them.
+export function labelsOf(pen, model, most) {
   const regions = new Set(model.groups.map((group) => group.region)).size > 1;
   const band = (group) => {
     const parts = model.level === "region" ? [] : [regions ? group.region : "", model.level === "zone" ? "" : group.zone];
     return parts.filter((part) => part !== "").map((part) => nameOf({ name: part })).join(" / ");
   };
-  const names = model.groups.map((group) => nameOf(model.level === "rack" && group.rack !== "" ? { name: group.rack } : group));
+  const short = brief(model.groups.map((group) => nameOf(model.level === "rack" && group.rack !== "" ? { name: group.rack } : group)), most);
+  const { names } = short;
   const bands = model.groups.map(band);
   pen.font = FONT;
   let longest = 0;
   for (const name of names) longest = Math.max(longest, pen.measureText(name.slice(0, 64)).width);
-  return { names, bands, racks: model.groups.map((group) => group.rack), longest, banded: bands.some((name) => name !== "") };
+  return { names, short, bands, racks: model.groups.map((group) => group.rack), longest, banded: bands.some((name) => name !== "") };
 }
 
 export function decorate(map) {
@@ -187,12 +190,7 @@ function turned(pen, x, y, angle, text) {
 }
 
 // `text` cut to `width` pixels.
-function fit(pen, text, width) {
-  if (pen.measureText(text).width <= width) return text;
-  const letters = [...text].slice(0, 64);
-  while (letters.length > 0 && pen.measureText(letters.join("") + "…").width > width) letters.pop();
-  return letters.length > 0 ? letters.join("") + "…" : "";
-}
+const fit = (pen, text, width) => middle(text, (some) => pen.measureText(some).width <= width);
 
 function stroke(pen, lines) {
   pen.beginPath();

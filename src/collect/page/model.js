@@ -2,6 +2,10 @@
 
 import { PROBES, SHADE, delay, known, loss, share, stepOf } from "./scale.js";
 import { clean } from "./dom.js";
+import { brief, middle } from "./names.js";
+
+const LONG = 20;    // letters; names longer than this are shortened in lists
+const LONGEST = 36;  // letters; beyond, they are cut in the middle
 
 const order = new Intl.Collator("en", { numeric: true });
 
@@ -60,6 +64,22 @@ export class Model {
 
   between(source, destination) {
     return this.cell(this.find(source, destination));
+  }
+
+  // Names for lists, where two stand beside numbers.
+  get short() {
+    this.brief ??= brief(this.groups.map(nameOf), LONG);
+    return this.brief;
+  }
+
+  // Both ends of a cell, shortened.
+  ends({ source, destination }) {
+    return [source, destination].map((at) => middle(this.short.names[at], (text) => text.length <= LONGEST));
+  }
+
+  // The same in full, as one text.
+  fullEnds({ source, destination }) {
+    return [source, destination].map((at) => nameOf(this.groups[at])).join(" → ");
   }
 
   // Every cell's value of a metric (NaN for none) and its shade.
