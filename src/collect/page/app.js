@@ -140,7 +140,7 @@ function paint() {
   byId("empty").hidden = some;
   say(byId("empty"), model.declined ? `The server declines: ${model.declined}.` : status.levels.node === 0 ? "No data yet: no record has arrived." : model.count === 0 ? `No ${label} data: nobody probes by ${label}.` : "Nothing lies between what is chosen by From and To.");
   if (some) drawMap(metric, colours, pointed);
-  byId("legend").replaceChildren(...legend(metric, colours));
+  byId("legend").replaceChildren(...legend(metric, colours, model));
   paintPanel();
   say(byId("worst-title"), `Worst ${metric.name}`);
   say(byId("worst-names"), stands(model.short));

@@ -12,7 +12,7 @@ export function place({ region, zone, rack }) {
   return where === "" ? "no zone" : where;
 }
 
-export const look = (cell, status) => (status === "live" && cell.failed > 0 ? "lossy" : status);
+export const look = (cell, status) => (status !== "live" ? status : cell.failed > 0 ? "lossy" : cell.stale > 0 ? "partly" : status);
 
 // The cell under the pointer or the cursor, and the way back.
 export function panel(model, at) {
@@ -42,7 +42,7 @@ export function panel(model, at) {
 }
 
 // The colour scale and the marks outside it.
-export function legend(metric, palette) {
+export function legend(metric, palette, model) {
   const { steps, format } = metric;
   const items = palette.levels(metric).map((colour, level) => {
     const text = level === steps.length ? `> ${bound(format(steps[level - 1]))}` : steps[level] === 0 ? "none" : `≤ ${bound(format(steps[level]))}`;
@@ -51,10 +51,13 @@ export function legend(metric, palette) {
   const { marks } = palette;
   const bitten = chip(marks.absent, "some loss", "mark", "◥");
   bitten.firstChild.style.color = css(marks.dead);
+  const partly = chip(marks.absent, "partly stale", "mark", "◣");
+  partly.firstChild.style.color = palette.faint;
   return [
     el("p.hint", `${metric.name}: fixed scale, the same for every cluster`),
     el("div.levels", items),
-    el("div.marks", [chip(marks.dead, "no answer", "mark", "✕"), bitten, chip(marks.stale, "stale", "mark", "╱╱"), chip(marks.waiting, "no data yet", "mark", "…"),
+    el("div.marks", [chip(marks.dead, "no answer", "mark", "✕"), bitten, chip(marks.stale, "stale", "mark", "╱╱"),
+      ...(model.level === "node" ? [] : [partly]), chip(marks.waiting, "no data yet", "mark", "…"),
       chip(marks.self, "self", "mark", "╱"), chip(marks.absent, "not probed", "mark")]),
   ];
 }
@@ -85,10 +88,11 @@ export function tiles(model, metric, sum, status) {
   const left = sum.received + sum.failed;
   set("tile-loss", share(left > 0 ? sum.failed / left : null),
     sum.measured === 0 ? "no data yet" : sum.lossy > 0 ? `▲ in ${sum.lossy} of ${sum.measured} ${pairs}` : `all ${sum.measured} ${pairs} answer`, sum.lossy > 0);
-  set("tile-stale", String(sum.stale), sum.measured === 0 ? "no data yet" : sum.stale > 0 ? `▲ ${pairs} without fresh records` : "every source reports", sum.stale > 0);
+  set("tile-stale", String(sum.stale), sum.measured === 0 ? "no data yet" : sum.stale === 0 ? "every source reports"
+    : model.level === "node" ? "▲ pairs without fresh records" : `▲ node pairs without fresh records, in ${sum.silent} of ${sum.measured} ${pairs}`, sum.stale > 0);
 }
 
-const SIGNS = { dead: "✕ no answer", stale: "╱╱ stale", lossy: "◥ loss", idle: "no probe", unsent: "╲ not sent", live: "ok" };
+const SIGNS = { dead: "✕ no answer", stale: "╱╱ stale", lossy: "◥ loss", partly: "◣ partly stale", idle: "no probe", unsent: "╲ not sent", live: "ok" };
 
 export function worst(model, metric, sum, choose) {
   const rows = sum.worst.map(({ k }) => {

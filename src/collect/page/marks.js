@@ -1,6 +1,6 @@
 // What the heat map carries beside colours: patterns, numbers, names. No state is told by colour alone.
 
-import { css, inkOn, loss, SHADE } from "./scale.js";
+import { css, inkOn, SHADE } from "./scale.js";
 import { nameOf, statusOf } from "./model.js";
 import { brief, middle } from "./names.js";
 
@@ -69,6 +69,7 @@ function mark(map, x, y, size, cell, colour, shade) {
   if (status === "waiting" || status === "idle") {
     blank(map, x, y, size, false);
     write(map, status === "waiting" ? "…" : "0", x, y, palette.faint);
+    if (cell.stale > 0) partlyStale(map, x, y + size, size);
     return;
   }
   if (status === "dead" || status === "unsent") {
@@ -76,6 +77,7 @@ function mark(map, x, y, size, cell, colour, shade) {
     const inset = size * 0.32;
     const lines = [[x + inset, y + inset, x + size - inset, y + size - inset], [x + size - inset, y + inset, x + inset, y + size - inset]];
     stroke(pen, status === "dead" ? lines : lines.slice(0, 1));
+    if (cell.stale > 0) partlyStale(map, x, y + size, size);
     return;
   }
   if (status === "stale") {
@@ -86,12 +88,23 @@ function mark(map, x, y, size, cell, colour, shade) {
     // A bitten corner: some probes were lost, whatever metric is shown.
     const bite = Math.max(5, size / 5);
     pen.fillStyle = css(palette.marks.dead);
-    triangle(pen, x + size, y, bite + 1.5);
+    triangle(pen, x + size, y, -bite - 1.5, bite + 1.5);
     pen.strokeStyle = palette.surface;
     stroke(pen, [[x + size - bite - 1.5, y, x + size, y + bite + 1.5]]);
   }
+  if (status !== "stale" && cell.stale > 0) partlyStale(map, x, y + size, size);
   const value = metric.value(cell);
   if (map.cell >= NUMBERS && value !== null) write(map, metric.format(value), x, y, ink, shade === SHADE.stale ? css(colour) : null);
+}
+
+// The other corner: some of the pairs in a group's cell are silent, so its numbers leave them out.
+function partlyStale({ pen, palette }, x, y, size) {
+  const bite = Math.max(5, size / 5) + 1.5;
+  pen.fillStyle = palette.faint;
+  triangle(pen, x, y, bite, -bite);
+  pen.strokeStyle = palette.surface;
+  pen.lineWidth = 1;
+  stroke(pen, [[x, y - bite, x + bite, y]]);
 }
 
 function write({ pen, cell }, text, x, y, ink, behind = null) {
@@ -201,10 +214,11 @@ function stroke(pen, lines) {
   pen.stroke();
 }
 
-function triangle(pen, x, y, size) {
+// In the corner at (x, y), this far to the side and down.
+function triangle(pen, x, y, across, down) {
   pen.beginPath();
-  pen.moveTo(x - size, y);
+  pen.moveTo(x + across, y);
   pen.lineTo(x, y);
-  pen.lineTo(x, y + size);
+  pen.lineTo(x, y + down);
   pen.fill();
 }

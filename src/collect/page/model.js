@@ -58,8 +58,12 @@ export class Model {
       source: cells.source[k], destination: cells.destination[k], state: cells.state[k],
       sent: cells.sent[k], received: cells.received[k], failed: cells.failed[k],
       p50: cells.p50_ns[k], p99: cells.p99_ns[k], p999: cells.p999_ns[k], host: cells.host_delay_p99_ns[k],
-      series: cells.series?.[k] ?? 1, stale: cells.stale?.[k] ?? (cells.state[k] === 2 ? 1 : 0),
+      series: cells.series?.[k] ?? 1, stale: this.staleIn(k),
     };
+  }
+
+  staleIn(k) {
+    return this.cells.stale?.[k] ?? (this.cells.state[k] === 2 ? 1 : 0);
   }
 
   between(source, destination) {
@@ -101,7 +105,7 @@ export class Model {
   // Numbers of every cell that is shown and `chosen`, and the `most` worst of them.
   sum(metric, chosen, most) {
     const { values, shades } = this.of(metric);
-    const sum = { shown: 0, received: 0, failed: 0, lossy: 0, dead: 0, stale: 0, waiting: 0, measured: 0, worst: [] };
+    const sum = { shown: 0, received: 0, failed: 0, lossy: 0, dead: 0, stale: 0, silent: 0, waiting: 0, measured: 0, worst: [] };
     const rank = (k) => (shades[k] === SHADE.dead ? 2e12 : shades[k] === SHADE.stale ? 1e12 : 0) + (values[k] || 0);
     for (const source of this.rows) {
       for (let k = this.first[source]; k < this.first[source + 1]; k++) {
@@ -117,7 +121,10 @@ export class Model {
         sum.failed += this.cells.failed[k];
         sum.lossy += this.cells.failed[k] > 0;
         sum.dead += shades[k] === SHADE.dead;
-        sum.stale += shades[k] === SHADE.stale;
+        // Pairs of nodes, and the cells that hold some.
+        const stale = this.staleIn(k);
+        sum.stale += stale;
+        sum.silent += stale > 0;
         const place = rank(k);
         let at = sum.worst.length;
         while (at > 0 && sum.worst[at - 1].place < place) at -= 1;
