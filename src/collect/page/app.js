@@ -2,7 +2,7 @@
 
 import { byId, check, choices, clock, el, say } from "./dom.js";
 import { legend, panel, tiles, worst } from "./details.js";
-import { keyOf, levelFor, pointsOut, verdict } from "./findings.js";
+import { isPart, keyOf, levelFor, pointsOut, verdict } from "./findings.js";
 import { HeatMap } from "./heatmap.js";
 import { Model, NOTHING, nameOf, placeOf, sentence } from "./model.js";
 import { clear, paint as paintPair } from "./pairview.js";
@@ -61,7 +61,7 @@ async function load() {
       shown.status.diagnosis ? get("/api/v1/findings") : null,
       state.open ? get("/api/v1/pair", { source: state.src, destination: state.dst, view: state.view }) : null,
     ]);
-    Object.assign(shown, { model: new Model(matrix), findings, pair, hover: null, lost: false });
+    Object.assign(shown, { model: new Model(matrix, isPart(findings) ? "not read here" : "not probed"), findings, pair, hover: null, lost: false });
     loadedAt = performance.now();
     took = loadedAt - from;
     byId("login").hidden = true;
@@ -128,7 +128,7 @@ function paint() {
   for (const part of document.querySelectorAll(".of-map")) part.hidden = state.open;
   document.title = `${byId("verdict-head").textContent} · Distributed trace`;
   if (state.open) {
-    if (shown.pair !== undefined) paintPair(shown.pair, state, probe(), colours);
+    if (shown.pair !== undefined) paintPair(shown.pair, state, probe(), model.absent, colours);
     return;
   }
   const label = known(PROBES, model.probe).label;
@@ -138,7 +138,7 @@ function paint() {
   const some = model.rows.length > 0 && model.columns.length > 0 && model.count > 0;
   byId("frame").hidden = !some;
   byId("empty").hidden = some;
-  say(byId("empty"), model.declined ? `The server declines: ${model.declined}.` : status.levels.node === 0 ? "No data yet: no record has arrived." : model.count === 0 ? `No ${label} data: nobody probes by ${label}.` : "Nothing lies between what is chosen by From and To.");
+  say(byId("empty"), model.declined ? `The server declines: ${model.declined}.` : status.levels.node === 0 ? "No data yet: no record has arrived." : model.count === 0 ? `No ${label} data: ${isPart(shown.findings) ? "none is read here" : `nobody probes by ${label}`}.` : "Nothing lies between what is chosen by From and To.");
   if (some) drawMap(metric, colours, pointed);
   byId("legend").replaceChildren(...legend(metric, colours, model));
   paintPanel();

@@ -23,7 +23,7 @@ export function panel(model, at) {
     : [el("p.hint", `${from.nodes} → ${to.nodes} nodes`)];
   const there = model.between(at.source, at.destination), back = model.between(at.destination, at.source);
   if (!there) {
-    return [head, ...where, el("p.state", at.source === at.destination && model.level === "node" ? "The node itself: its own address is never probed." : "Not probed.")];
+    return [head, ...where, el("p.state", at.source === at.destination && model.level === "node" ? "The node itself: its own address is never probed." : `${known(PROBES, model.probe).label}: ${model.absent}`)];
   }
   const status = statusOf(there);
   const state = el("p.state", `${known(PROBES, model.probe).label}: ${words(there, status)}`);
@@ -58,7 +58,7 @@ export function legend(metric, palette, model) {
     el("div.levels", items),
     el("div.marks", [chip(marks.dead, "no answer", "mark", "✕"), bitten, chip(marks.stale, "stale", "mark", "╱╱"),
       ...(model.level === "node" ? [] : [partly]), chip(marks.waiting, "no data yet", "mark", "…"),
-      chip(marks.self, "self", "mark", "╱"), chip(marks.absent, "not probed", "mark")]),
+      chip(marks.self, "self", "mark", "╱"), chip(marks.absent, model.absent, "mark")]),
   ];
 }
 

@@ -14,7 +14,7 @@ const HEADLINES = {
   host: "A host is at fault, not the network",
   measurement: "The measurement is at fault: the network can't be judged",
 };
-const SIGNS = { network: "✕", host: "✕", measurement: "?", none: "✓", unknown: "…" };
+const SIGNS = { network: "✕", host: "✕", measurement: "?", none: "✓", part: "◐", unknown: "…" };
 
 const PATTERNS = { podset_down: "pod-set down", podset_failure: "pod-set failure", spine_failure: "spine failure" };
 
@@ -26,20 +26,28 @@ export function keyOf({ kind, subject }) {
   return [kind, ...nodes, ...racks, ...zones, ...(source ? [`${source}>${destination ?? ""}`] : []), ...(port ? [port] : [])].join(",");
 }
 
+// Other collectors read some of the partitions: what they see isn't seen here. Where the share isn't told it is the whole.
+export const isPart = (told) => Boolean(told?.share) && told.share.read < told.share.of;
+
 const NOBODY_LOOKS = { findings: [], pattern: "unknown", now_ms: 0 };
 
 // `known`: whether there is anything to judge by; `pointed`: key of the finding that is pointed out in the map.
 export function verdict(told, known, pointed, point) {
-  const { findings, pattern, now_ms: now } = told ?? NOBODY_LOOKS;
+  const { findings, pattern, now_ms: now, judged = true } = told ?? NOBODY_LOOKS;
   const worst = ["network", "host", "measurement"].find((where) => findings.some((finding) => whereOf(finding) === where));
-  const good = now > 0 && known;
-  const how = worst ?? (good ? "none" : "unknown");
+  const how = worst ?? (now > 0 && known && judged ? (isPart(told) ? "part" : "none") : "unknown");
   const box = byId("verdict");
   box.dataset.verdict = how;
   say(byId("verdict-sign"), SIGNS[how]);
-  if (!worst) {
-    say(byId("verdict-head"), good ? "No fault found" : told ? "No verdict yet" : "No verdict");
-    say(byId("verdict-since"), good ? `Network and hosts look as they should. Checked at ${clock(now, now)}` : !told ? "This server doesn't look for faults." : known ? "Faults are being looked for." : "No record has arrived.");
+  if (how === "none") {
+    say(byId("verdict-head"), "No fault found");
+    say(byId("verdict-since"), `Network and hosts look as they should. Checked at ${clock(now, now)}`);
+  } else if (how === "part") {
+    say(byId("verdict-head"), `No fault in the ${told.share.read} of ${told.share.of} partitions read here`);
+    say(byId("verdict-since"), `Other collectors see the rest. Checked at ${clock(now, now)}`);
+  } else if (how === "unknown") {
+    say(byId("verdict-head"), told ? "No verdict yet" : "No verdict");
+    say(byId("verdict-since"), !told ? "This server doesn't look for faults." : !known ? "No record has arrived." : judged ? "Faults are being looked for." : "What has arrived isn't judged yet.");
   } else {
     const since = Math.min(...findings.filter((finding) => whereOf(finding) === worst).map((finding) => finding.since_ms ?? now));
     say(byId("verdict-head"), HEADLINES[worst]);

@@ -19,8 +19,9 @@ export const NOTHING = {
 };
 
 export class Model {
-  constructor({ groups, cells, level, probe, now_ms, declined }) {
-    Object.assign(this, { groups, cells, level, probe, now_ms, declined });
+  // `absent`: what is said of a pair that isn't there.
+  constructor({ groups, cells, level, probe, now_ms, declined }, absent) {
+    Object.assign(this, { groups, cells, level, probe, now_ms, declined, absent });
     this.count = cells.source.length;
     this.index = new Map(groups.map((group, at) => [group.name, at]));
     // Cells ascend by (source, destination): a source's are those from first[source] to first[source + 1].
@@ -176,7 +177,7 @@ export function sentence(model, source, destination) {
   const [from, to] = [model.groups[source], model.groups[destination]];
   const cell = model.between(source, destination);
   const where = `${nameOf(from)} to ${nameOf(to)}, ${known(PROBES, model.probe).label}`;
-  if (!cell) return `${where}: ${source === destination && model.level === "node" ? "the node itself, not probed" : "not probed"}.`;
+  if (!cell) return `${where}: ${source === destination && model.level === "node" ? "the node itself, not probed" : model.absent}.`;
   const status = statusOf(cell);
   const many = cell.series > 1 ? ` ${cell.series} pairs${cell.stale > 0 && status !== "stale" ? `, ${cell.stale} of them stale` : ""}.` : "";
   if (status === "waiting" || cell.sent === 0) return `${where}: ${words(cell, status)}.${many}`;

@@ -25,7 +25,7 @@ export function clear() {
 }
 
 // `answer` is null where nobody probes between the two.
-export function paint(answer, state, probe, palette) {
+export function paint(answer, state, probe, absent, palette) {
   const [from, to] = [state.src, state.dst].map((node) => nameOf({ name: node }));
   byId("pair-view-title").textContent = `${from} ⇄ ${to}`;
   const directions = answer?.directions ?? [];
@@ -36,7 +36,7 @@ export function paint(answer, state, probe, palette) {
   clear();
   byId("directions").dataset.pair = `${state.src}>${state.dst}>${probe}>${state.view}`;
   if (!ends) {
-    byId("directions").replaceChildren(el("p.empty", "Neither probes the other, or nothing was heard of it for long."));
+    byId("directions").replaceChildren(el("p.empty", `Neither direction is known: ${absent}, or nothing was heard of it for long.`));
     return;
   }
   // Both directions are drawn to the same scales, so that they can be compared by eye.
@@ -50,19 +50,19 @@ export function paint(answer, state, probe, palette) {
     percentile: decadesOf(all.flatMap(({ distribution: { ns } }) => [ns[0], ns.at(-1)])),
     most: Math.max(10, ...all.map(({ distribution: { count } }) => count.reduce((sum, n) => sum + n, 0))),
   };
-  const columns = directions.map((direction) => column(direction, probe, answer.now_ms));
+  const columns = directions.map((direction) => column(direction, probe, absent, answer.now_ms));
   byId("directions").replaceChildren(...columns.map(({ section }) => section));
   columns.forEach((parts, at) => draw(parts, directions[at], chosen[at], scales, palette));
 }
 
-function column({ source = NOT_SEEN, destination = NOT_SEEN, kinds }, probe, now) {
+function column({ source = NOT_SEEN, destination = NOT_SEEN, kinds }, probe, absent, now) {
   const title = el("h3", `${nameOf({ name: source.node })} → ${nameOf({ name: destination.node })}`);
-  if (kinds.length === 0) return { section: el("section.direction", [title, el("p.empty", "This direction isn't probed.")]) };
+  if (kinds.length === 0) return { section: el("section.direction", [title, el("p.empty", `This direction is ${absent}.`)]) };
   const kind = kinds.find((one) => one.probe === probe);
   const label = known(PROBES, probe).label;
   const parts = { delay: el("div.chart"), loss: el("div.chart"), percentile: el("div.chart") };
   const figure = (box, caption) => el("figure", [el("figcaption", caption), box]);
-  const children = [title, status(kind, label, now), el("div.scroll", [table(kinds, probe)], { tabindex: "0", role: "group", "aria-label": "Numbers by kind of probe" })];
+  const children = [title, status(kind, label, absent, now), el("div.scroll", [table(kinds, probe)], { tabindex: "0", role: "group", "aria-label": "Numbers by kind of probe" })];
   if (kind) {
     children.push(figure(parts.delay, `${label} delay over time, host delay beside it`), figure(parts.loss, `${label} loss over time`));
   }
@@ -71,8 +71,8 @@ function column({ source = NOT_SEEN, destination = NOT_SEEN, kinds }, probe, now
   return { section: el("section.direction", children), ...parts };
 }
 
-function status(kind, label, now) {
-  if (!kind) return el("p.state", `${label}: not probed`);
+function status(kind, label, absent, now) {
+  if (!kind) return el("p.state", `${label}: ${absent}`);
   const cell = cellOf(kind), state = statusOf(cell);
   const failing = kind.failing_since_ms ? `, failing since ${clock(kind.failing_since_ms, now)} (${span(now - kind.failing_since_ms)})` : "";
   const line = el("p.state", `${label}: ${words(cell, state)}${failing}`);

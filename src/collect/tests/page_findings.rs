@@ -7,12 +7,13 @@ mod support;
 
 use std::sync::Arc;
 
+use dt_collect::diagnosis::{Findings, ReadShare};
 use dt_collect::http::Site;
 use dt_collect::{Matrix, MatrixConfig};
 use dt_probe::ProbeKind;
 use serde_json::{Value, json};
 use support::browser::Browser;
-use support::eyes::{colour_of, no_complaint, open, picture, rows};
+use support::eyes::{colour_of, no_complaint, open, picture, point_at, rows};
 use support::hour::{FAULT, findings, found, hour, told};
 use support::mesh::{NODES, mesh, now_ms, pair, summary};
 use support::server::Server;
@@ -108,6 +109,87 @@ fn without_records_or_without_an_answer_nothing_is_called_good() {
         browser.eval("document.getElementById('verdict').dataset.link"),
         json!("lost")
     );
+}
+
+#[test]
+fn what_is_not_judged_or_read_by_others_is_not_called_good() {
+    // node-1 probes node-2 and node-2 probes node-3: of other pairs nothing is known.
+    let matrix = Arc::new(Matrix::new(MatrixConfig::default()));
+    let now = now_ms();
+    for at in [0, 1] {
+        let told = pair(NODES[at], NODES[at + 1], ProbeKind::Icmp);
+        matrix.ingest(&summary(&told, 10_000, now / 10_000 * 10_000, &[50_000; 20], 0), now);
+    }
+    let say = |judged, share: Option<(usize, usize)>, findings: &Value| {
+        let share = share.map(|(read, of)| ReadShare { read, of });
+        Arc::new(Findings {
+            judged,
+            share,
+            ..Findings::clone(&found(findings, "normal"))
+        })
+    };
+    let (tell, findings) = watch::channel(say(true, Some((12, 12)), &json!([])));
+    let server = Server::of(Site::new(matrix).findings(findings));
+    let mut browser = open(&server, "#probe=icmp&src=node-1&dst=node-3", 1280, false);
+    assert_eq!(verdict(&mut browser), ("none".into(), "No fault found".into()));
+    assert!(browser.text("#legend").contains("not probed"));
+    assert!(browser.text("#pair").contains("ICMP: not probed"));
+
+    let none = json!([]);
+    let fault = json!([finding("rack", &["node-1"])]);
+    let part = "No fault in the 4 of 12 partitions read here";
+    for (judged, share, found, how, head) in [
+        (false, None, &none, "unknown", "No verdict yet"),
+        (true, None, &none, "none", "No fault found"),
+        (false, Some((4, 12)), &none, "unknown", "No verdict yet"),
+        (true, Some((4, 12)), &fault, "network", "The network is at fault"),
+        (true, Some((4, 12)), &none, "part", part),
+    ] {
+        tell.send_replace(say(judged, share, found));
+        browser.wait(&format!(
+            "document.getElementById('verdict-head').innerText === {}",
+            json!(head)
+        ));
+        assert_eq!(verdict(&mut browser).0, how);
+        // Green says that all is well, and nothing else does.
+        let [good, ground] = ["--good-ground", "background-color"].map(|name| {
+            let style = "getComputedStyle(document.querySelector('#verdict .head'))";
+            browser.eval(&format!("{style}.getPropertyValue('{name}')"))
+        });
+        assert_eq!(
+            (good, ground == "rgb(226, 244, 238)"),
+            (json!("#e2f4ee"), how == "none"),
+            "{head}"
+        );
+    }
+    assert!(
+        browser
+            .text("#verdict-since")
+            .starts_with("Other collectors see the rest.")
+    );
+    assert!(browser.eval("document.title").as_str().unwrap().starts_with(part));
+    picture(&mut browser, "page-part", 1280);
+
+    // Pairs that aren't there are read by others.
+    for place in ["#legend", "#pair"] {
+        let shown = browser.text(place);
+        assert!(
+            shown.contains("not read here") && !shown.contains("not probed"),
+            "{place}: {shown}"
+        );
+    }
+    point_at(&mut browser, "node-2", "node-1");
+    assert_eq!(browser.text("#tip"), "node-2 to node-1, ICMP: not read here.");
+    browser.click("#probe-tcp");
+    browser.wait("document.getElementById('empty').innerText === 'No TCP data: none is read here.'");
+    browser.eval("location.hash = 'probe=icmp&src=node-1&dst=node-2&open=1'");
+    browser.wait("document.querySelectorAll('.direction').length === 2");
+    assert!(
+        browser
+            .text(".direction:nth-child(2)")
+            .contains("This direction is not read here.")
+    );
+    no_complaint(&browser);
 }
 
 #[test]

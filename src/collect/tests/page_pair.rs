@@ -128,7 +128,7 @@ fn what_is_not_measured_is_said() {
     for (hash, words) in [
         ("probe=tcp&src=node-1&dst=node-5", "TCP: no answer to any probe"),
         ("probe=icmp&src=node-1&dst=node-2", "ICMP: not probed"),
-        ("probe=tcp&src=node-1&dst=nobody", "Neither probes the other"),
+        ("probe=tcp&src=node-1&dst=nobody", "Neither direction is known: not probed"),
         ("probe=tcp&src=node-6&dst=node-1", "TCP: stale"),
     ] {
         browser.eval(&format!("location.hash = '{hash}&open=1'"));
