@@ -62,7 +62,7 @@ function column({ source = NOT_SEEN, destination = NOT_SEEN, kinds }, probe, abs
   const label = known(PROBES, probe).label;
   const parts = { delay: el("div.chart"), loss: el("div.chart"), percentile: el("div.chart") };
   const figure = (box, caption) => el("figure", [el("figcaption", caption), box]);
-  const children = [title, status(kind, label, absent, now), el("div.scroll", [table(kinds, probe)], { tabindex: "0", role: "group", "aria-label": "Numbers by kind of probe" })];
+  const children = [title, status(kind, label, absent, now), el("div.scroll.numbers", [table(kinds, probe)], { tabindex: "0", role: "group", "aria-label": "Numbers by kind of probe" })];
   if (kind) {
     children.push(figure(parts.delay, `${label} delay over time, host delay beside it`), figure(parts.loss, `${label} loss over time`));
   }

@@ -113,6 +113,29 @@ fn both_directions_stand_side_by_side_with_numbers_charts_and_ports() {
             dark,
         );
         browser.wait("document.querySelectorAll('.direction .uplot').length === 6");
+        // All nine numbers of each kind are seen without moving anything, on one line with what they are.
+        let cells = browser.eval(
+            "[...document.querySelectorAll('.direction .scroll')].map(box => [...box.querySelectorAll('tr')].map(row => [...row.cells].map(cell => { \
+             const at = cell.getBoundingClientRect(), frame = box.getBoundingClientRect(); \
+             return [at.left >= frame.left - 1 && at.right <= frame.right + 1 && cell.scrollWidth <= cell.clientWidth + 1, at.left, at.top]; })))",
+        );
+        assert_eq!(cells.as_array().unwrap().len(), 2);
+        for rows in cells.as_array().unwrap() {
+            let rows = rows.as_array().unwrap();
+            assert_eq!(rows.len(), 4);
+            for (row, number) in rows.iter().flat_map(|row| (0..9).map(move |number| (row, number))) {
+                assert_eq!(
+                    row[number][0],
+                    json!(true),
+                    "number {number} is cut off at {width}: {row}"
+                );
+                let [across, down] = [1, 2].map(|axis| row[number][axis] == rows[0][number][axis]);
+                assert!(
+                    across || down,
+                    "number {number} stands beside its name at {width}: {rows:?}"
+                );
+            }
+        }
         let theme = if dark { "dark" } else { "light" };
         picture(&mut browser, &format!("page-pair-{width}-{theme}"), width);
         no_complaint(&browser);
@@ -128,7 +151,10 @@ fn what_is_not_measured_is_said() {
     for (hash, words) in [
         ("probe=tcp&src=node-1&dst=node-5", "TCP: no answer to any probe"),
         ("probe=icmp&src=node-1&dst=node-2", "ICMP: not probed"),
-        ("probe=tcp&src=node-1&dst=nobody", "Neither direction is known: not probed"),
+        (
+            "probe=tcp&src=node-1&dst=nobody",
+            "Neither direction is known: not probed",
+        ),
         ("probe=tcp&src=node-6&dst=node-1", "TCP: stale"),
     ] {
         browser.eval(&format!("location.hash = '{hash}&open=1'"));
