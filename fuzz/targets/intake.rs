@@ -104,36 +104,10 @@ fn look(matrix: &Matrix, diagnosis: &mut Diagnosis, now_ms: u64) -> Arc<Findings
     found
 }
 
-/// Everything that shows what was read.
+/// Everything that shows what was read: of views and formats one each time, for the sake of more inputs.
 fn show(matrix: &Arc<Matrix>, found: Arc<Findings>, now_ms: u64, taken: usize) {
-    // One each time, for the sake of more inputs.
-    for view in [View::ALL[taken % 4]] {
-        for row in matrix.rows(view, now_ms) {
-            serde_json::to_string(&row).unwrap();
-            for detail in matrix.pair(&row.src_node, &row.dst_node, view, now_ms) {
-                assert!(detail.distribution.buckets.is_sorted_by(|a, b| a.0 < b.0));
-            }
-        }
-        for level in [Level::Node, Level::Rack, Level::Zone] {
-            for probe in ProbeKind::ALL {
-                let grouped = matrix.grouped_part(level, view, *probe, &Part::default(), 1_000, now_ms);
-                assert!(grouped.unwrap().cells.len() <= MOST_SERIES);
-            }
-        }
-    }
-    // What one collector says of itself, another believes.
-    let table = RollupTable::default();
-    for partial in matrix.partials("me", now_ms) {
-        let value = serde_json::to_vec(&partial).unwrap();
-        assert_eq!(table.apply(&partial.key(), Some(&value)), Applied::Kept);
-    }
-    for view in [[View::Minute, View::TenMinutes, View::Hour][taken % 3]] {
-        let (told, own) = (table.whole(view, now_ms), Whole::of(matrix, view, now_ms));
-        assert_eq!(
-            serde_json::to_string(&told).unwrap(),
-            serde_json::to_string(&own).unwrap()
-        );
-    }
+    pictures(matrix, View::ALL[taken % 4], now_ms);
+    shares(matrix, [View::Minute, View::TenMinutes, View::Hour][taken % 3], now_ms);
     for text in [
         terminal::summary_table(matrix, now_ms, 10, 120),
         terminal::findings(&found, 10),
@@ -150,4 +124,33 @@ fn show(matrix: &Arc<Matrix>, found: Arc<Findings>, now_ms: u64, taken: usize) {
         let sound = |line: &str| line.starts_with("# ") || line.starts_with("dt_");
         assert!(page.lines().all(sound), "{page}");
     }
+}
+
+fn pictures(matrix: &Matrix, view: View, now_ms: u64) {
+    for row in matrix.rows(view, now_ms) {
+        serde_json::to_string(&row).unwrap();
+        for detail in matrix.pair(&row.src_node, &row.dst_node, view, now_ms) {
+            assert!(detail.distribution.buckets.is_sorted_by(|a, b| a.0 < b.0));
+        }
+    }
+    for level in [Level::Node, Level::Rack, Level::Zone] {
+        for probe in ProbeKind::ALL {
+            let grouped = matrix.grouped_part(level, view, *probe, &Part::default(), 1_000, now_ms);
+            assert!(grouped.unwrap().cells.len() <= MOST_SERIES);
+        }
+    }
+}
+
+/// What one collector says of its partitions, another believes, and both get the same sums.
+fn shares(matrix: &Matrix, view: View, now_ms: u64) {
+    let table = RollupTable::default();
+    for partial in matrix.partials("me", now_ms) {
+        let value = serde_json::to_vec(&partial).unwrap();
+        assert_eq!(table.apply(&partial.key(), Some(&value)), Applied::Kept);
+    }
+    let (told, own) = (table.whole(view, now_ms), Whole::of(matrix, view, now_ms));
+    assert_eq!(
+        serde_json::to_string(&told).unwrap(),
+        serde_json::to_string(&own).unwrap()
+    );
 }
