@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -123,6 +123,12 @@ impl ZooKeeper {
     #[must_use]
     pub fn servers(&self) -> String {
         self.address().to_string()
+    }
+
+    /// Where it logs its transactions.
+    #[must_use]
+    pub fn transactions_folder(&self) -> PathBuf {
+        self.directory.path().join("data/version-2")
     }
 
     /// The server's process id while it runs.

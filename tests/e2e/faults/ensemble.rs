@@ -1,6 +1,7 @@
 //! Agents on a ZooKeeper ensemble of three that loses its leader, a follower, all its processor time, and its way to an agent:
 //! whatever happens to it, who is known is probed on, and afterwards everybody is registered once.
 
+use crate::mesh::{MEMBERS, SESSION, newest};
 use distributed_trace_tests::agent::{Agent, by_pair, text, total};
 use distributed_trace_tests::ensemble::Ensemble;
 use distributed_trace_tests::error::{Context, Result};
@@ -11,13 +12,9 @@ use distributed_trace_tests::process::{DEADLINE, wait_until};
 use distributed_trace_tests::znodes::Znodes;
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use std::time::Duration;
 
-const MEMBERS: &str = "/distributed_trace/heart_beat_nodes";
 /// Each has three others: so many that those who vanish together are taken for a fault of the service.
 const AGENTS: usize = 4;
-/// The shortest that the servers of the lab are sure to notice in time on a busy machine.
-const SESSION: Duration = Duration::from_secs(3);
 
 struct Mesh {
     lan: Lan,
@@ -101,12 +98,6 @@ impl Mesh {
         }
         Ok(())
     }
-}
-
-/// The latest moment that an agent has recorded.
-fn newest(records: &[Value]) -> Result<u64> {
-    let ends = records.iter().map(|record| number(record, "window_end_ms"));
-    Ok(ends.collect::<Result<Vec<_>>>()?.into_iter().max().unwrap_or(0))
 }
 
 #[test]

@@ -1,16 +1,15 @@
 //! Roll-outs: agents that leave, are restarted, and come back are nobody's loss.
 
+use crate::alarm::alarms;
+use crate::mesh::wait_for_answers;
 use distributed_trace_tests::agent::{Agent, by_pair, total};
 use distributed_trace_tests::error::Result;
 use distributed_trace_tests::forward::forward;
 use distributed_trace_tests::namespaces::Lan;
-use distributed_trace_tests::ping::number;
 use distributed_trace_tests::zookeeper::ZooKeeper;
 use nix::sys::signal::Signal;
-use serde_json::Value;
 
 const AGENTS: usize = 3;
-const KINDS: usize = 3;
 
 fn start(zookeeper: &ZooKeeper, lan: &Lan, i: usize) -> Result<Agent> {
     Agent::builder(&lan.nodes[i], &format!("n{i}"), &Lan::address(i))?
@@ -19,21 +18,10 @@ fn start(zookeeper: &ZooKeeper, lan: &Lan, i: usize) -> Result<Agent> {
         .start()
 }
 
-/// Waits for records, of windows after those there are now, in which all others answered by every kind.
-fn wait_for_all(agent: &mut Agent) -> Result {
-    let newest = |records: &[Value]| -> Result<u64> {
-        let ends = records.iter().map(|record| number(record, "window_end_ms"));
-        Ok(ends.collect::<Result<Vec<_>>>()?.into_iter().max().unwrap_or(0))
-    };
-    let since = newest(&agent.records()?)?;
-    agent.wait_for("answers of all", |records| {
-        let fresh: Vec<_> = records
-            .iter()
-            .filter(|record| record["window_start_ms"].as_u64() >= Some(since) && record["received"].as_u64() > Some(0))
-            .cloned()
-            .collect();
-        Ok((by_pair(&fresh)?.len() == (AGENTS - 1) * KINDS).then_some(()))
-    })
+fn wait_for_all(agents: &mut [Agent]) -> Result {
+    agents
+        .iter_mut()
+        .try_for_each(|agent| wait_for_answers(agent, AGENTS - 1))
 }
 
 #[test]
@@ -45,7 +33,7 @@ fn a_restart_of_all_agents_one_by_one_is_nobodys_loss() -> Result {
         forward(node, zookeeper.address().port())?;
         agents.push(start(&zookeeper, &lan, i)?);
     }
-    agents.iter_mut().try_for_each(wait_for_all)?;
+    wait_for_all(&mut agents)?;
     let mut lives = Vec::new();
     for i in 0..AGENTS {
         let leaver = agents.remove(0);
@@ -68,13 +56,15 @@ fn a_restart_of_all_agents_one_by_one_is_nobodys_loss() -> Result {
         assert_eq!(finished.status.code(), Some(0), "{finished}");
         lives.push((format!("n{i}"), records));
         agents.push(start(&zookeeper, &lan, i)?);
-        agents.iter_mut().try_for_each(wait_for_all)?;
+        wait_for_all(&mut agents)?;
     }
     for (i, agent) in agents.into_iter().enumerate() {
         let (finished, records) = agent.terminate()?;
         assert_eq!(finished.status.code(), Some(0), "{finished}");
         lives.push((format!("n{i} again"), records));
     }
+    let alarms = alarms(lives.iter().flat_map(|(_, records)| records))?;
+    assert!(alarms.is_empty(), "{}", alarms.join("\n"));
     for (node, records) in &lives {
         for ((peer, kind), records) in by_pair(records)? {
             let failed: Vec<_> = ["lost", "refused", "unreachable", "send_error", "late"]
