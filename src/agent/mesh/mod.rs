@@ -31,6 +31,9 @@ use crate::status::{PeerStatus, Shared};
 const DRAIN_EVERY: Duration = Duration::from_millis(200);
 /// Names are looked up again after this long: addresses of pods and of renumbered nodes change.
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
+/// While probes of a peer fail, this host looks so often whether its own way there has changed: until it has seen that, TCP
+/// fails for no fault of the network's.
+const REROUTE_EVERY: Duration = Duration::from_secs(2);
 
 /// How long the last window may take to reach the sinks at their own pace; what is left then is handed over at once.
 const LAST_WINDOW_WITHIN: Duration = Duration::from_millis(500);
@@ -90,6 +93,8 @@ impl Mesh {
         let mut drain = interval(DRAIN_EVERY);
         drain.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut resolve = interval_at(Instant::now() + RESOLVE_EVERY, RESOLVE_EVERY);
+        let mut reroute = interval_at(Instant::now() + REROUTE_EVERY, REROUTE_EVERY);
+        reroute.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut pings = Vec::with_capacity(256);
         self.switches.0 = *inbox.probing.borrow_and_update();
         self.switch();
@@ -115,9 +120,9 @@ impl Mesh {
                     pings.drain(..).for_each(|ping| self.take_ping(ping));
                 }
                 _ = drain.tick() => self.take_reports(),
+                _ = reroute.tick() => self.reroute(),
                 _ = resolve.tick() => {
                     self.peers.host_names().into_iter().for_each(|name| self.resolver.ask(name.into()));
-                    self.reroute();
                     if let Some(allowed) = &mut self.allowed {
                         allowed.look_again();
                     }

@@ -1,9 +1,9 @@
 //! A host whose interface goes down and comes back, and hosts whose addresses change.
 
 use crate::mesh::{Mesh, end, failures, newest, sum, untouched};
-use distributed_trace_tests::agent::{Agent, by_pair};
+use distributed_trace_tests::agent::{Agent, by_pair, total};
 use distributed_trace_tests::error::Result;
-use distributed_trace_tests::namespaces::Lan;
+use distributed_trace_tests::namespaces::{Lan, Pair};
 use serde_json::Value;
 use std::net::TcpListener;
 use std::path::Path;
@@ -77,6 +77,32 @@ fn wait_until_well(agent: &mut Agent, peer: &str, from: &str, to: &str) -> Resul
         })?;
         Ok((well == 2).then_some(()))
     })
+}
+
+#[test]
+fn a_host_whose_own_address_changes_measures_on_from_the_new_one() -> Result {
+    let pair = Pair::new()?;
+    let _listener = pair.b.enter(|| TcpListener::bind("0.0.0.0:4000"))??;
+    let directory = tempfile::tempdir()?;
+    let peers = directory.path().join("peers.toml");
+    std::fs::write(&peers, "[[peer]]\nnode = \"b\"\naddress = \"10.9.0.2\"\nport = 4000\n")?;
+    let mut agent = Agent::builder(&pair.a, "a", "10.9.0.1")?
+        .peers(&peers)
+        .args("--probe icmp,tcp --method syn --window 1s --interval 100ms --timeout 500ms")
+        .start()?;
+    wait_until_well(&mut agent, "b", "10.9.0.1", "10.9.0.2")?;
+    // As by DHCP: the old one is gone, the new one is there.
+    pair.a.ip("address del 10.9.0.1/24 dev eth0")?;
+    pair.a.address("eth0", "10.9.0.77/24")?;
+    wait_until_well(&mut agent, "b", "10.9.0.77", "10.9.0.2")?;
+    agent.scrape(&pair.a)?;
+    let records = end(agent)?;
+    // That a packet couldn't leave by an address that isn't there any more is nothing that the network did.
+    assert_eq!(total(&records, "lost")?, 0, "{records:?}");
+    let failed = |record: &&Value| record["probe"] == "tcp" && record["unreachable"] != 0;
+    let failed = records.iter().filter(failed).count();
+    assert!(failed < 12, "the new address was found after {failed} windows");
+    Ok(())
 }
 
 fn names(folder: &Path) -> Result<std::path::PathBuf> {
