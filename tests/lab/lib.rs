@@ -8,6 +8,7 @@ pub mod agent;
 pub mod busy;
 pub mod capture;
 pub mod certificates;
+pub mod clock;
 pub mod collector;
 pub mod delay;
 pub mod disk;

@@ -10,7 +10,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
-use rdkafka::producer::{DeliveryResult, ProducerContext};
+use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext};
 
 use super::message::Message;
 use crate::rate_limit::RateLimit;
@@ -85,6 +85,22 @@ impl Context {
     pub(crate) fn complain(&self, error: &KafkaError, reason: &str) {
         if let Some(held_back) = self.errors.pass(Instant::now()) {
             tracing::warn!(%error, reason, held_back, "Kafka client");
+        }
+    }
+}
+
+/// Has librdkafka call the producer's context with all that has happened; doesn't wait.
+pub(super) fn take_events(producer: &BaseProducer<Context>) {
+    let outcomes = || {
+        let context = producer.context();
+        context.outcomes.lock().unwrap_or_else(PoisonError::into_inner).len()
+    };
+    loop {
+        let before = outcomes();
+        // One event at most, which may be many outcomes.
+        producer.poll(Duration::ZERO);
+        if outcomes() == before {
+            break;
         }
     }
 }

@@ -5,12 +5,14 @@
 //! at a time. What librdkafka gives back as failed is handed over again under the same number.
 
 mod context;
+mod dating;
 pub mod group;
 mod message;
 mod options;
 mod pace;
 pub mod reader;
 mod retries;
+mod set_back;
 mod settings;
 mod since;
 mod spread;

@@ -13,7 +13,7 @@ use super::message::Message;
 /// Bytes of summary records that may be with librdkafka, unacknowledged; what waits before can still merge.
 pub(crate) const OUTSTANDING_BYTES: usize = 1 << 20;
 /// Between a failed delivery and the next attempt.
-const RETRY: Duration = Duration::from_millis(500);
+pub(super) const RETRY: Duration = Duration::from_millis(500);
 
 struct Again {
     /// Not before.

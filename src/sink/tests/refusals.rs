@@ -5,9 +5,11 @@
 
 mod common;
 
+use std::time::{Duration, Instant};
+
 use common::{assert_complete, config, pair, publisher, read_until_sent, reader, stats, summary, until};
 use distributed_trace_tests::kafka::{Kafka, Options};
-use dt_record::Recorder;
+use dt_record::{Recorder, TraceReport};
 use dt_sink::KafkaConfig;
 use dt_sink::kafka::reader::{Reader, ReaderConfig, Start};
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
@@ -92,6 +94,31 @@ async fn a_record_that_a_topic_refuses_holds_up_no_other() {
             .iter()
             .all(|record| record.window_start_ms > 0 || record.dst_node != "n7")
     );
+}
+
+/// A TraceReport that its topic doesn't take goes again and again, but not as fast as it can.
+#[tokio::test]
+async fn a_report_that_is_refused_goes_again_after_a_pause() {
+    let kafka = Kafka::shared();
+    let config = config(&kafka, "reports");
+    let topic = NewTopic::new(&config.trace_topic, 1, TopicReplication::Fixed(1)).set("max.message.bytes", "70");
+    let made = admin(&kafka)
+        .create_topics(&[topic], &AdminOptions::new())
+        .await
+        .unwrap();
+    assert!(made[0].is_ok(), "{made:?}");
+    let publisher = publisher(&config, "b00f");
+    let began = Instant::now();
+    publisher.trace(&TraceReport::new("a:4000", "b:4000", Some(1_000_000)));
+    until("three refusals", || stats(&publisher).failed >= 3).await;
+    assert!(began.elapsed() >= Duration::from_secs(1), "two pauses lie between");
+    let change = AlterConfig::new(ResourceSpecifier::Topic(&config.trace_topic)).set("max.message.bytes", "1000000");
+    let made = admin(&kafka)
+        .alter_configs(&[change], &AdminOptions::new())
+        .await
+        .unwrap();
+    assert!(made[0].is_ok(), "{made:?}");
+    until("its delivery", || stats(&publisher).traces_published == 1).await;
 }
 
 const JAAS: &str = "listener.name.client.plain.sasl.jaas.config";

@@ -6,16 +6,19 @@ mod renewal;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use dt_record::{Options, Origin, SummaryRecord};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-use super::context::Context;
+use super::context::{self, Context};
+use super::dating::Dating;
 use super::message::{Kind, Message};
 use super::options::Followed;
 use super::pace::Pace;
 use super::retries::Retries;
+use super::set_back::SetBack;
 use super::topics::{LookUp, Wanted};
 use super::{Shared, settings};
 use crate::config::KafkaConfig;
@@ -26,7 +29,7 @@ use renewal::new_producer;
 
 /// Bytes of TraceReports that may be with librdkafka, unacknowledged, beside the records: neither kind can starve the other.
 const OUTSTANDING_TRACE_BYTES: usize = 256 << 10;
-/// How long the loop rests in librdkafka: with something outstanding, without, and while draining.
+/// How long the loop rests: with something outstanding, without, and while draining.
 const BUSY: Duration = Duration::from_millis(50);
 const IDLE: Duration = Duration::from_millis(200);
 const HASTE: Duration = Duration::from_millis(10);
@@ -56,6 +59,11 @@ pub(crate) struct Worker {
     /// Bytes of records that are with librdkafka.
     outstanding: usize,
     outstanding_traces: usize,
+    /// No TraceReport is handed over before: one has just been refused.
+    traces_from: Instant,
+    /// Of records, and of TraceReports.
+    dating: [Dating; 2],
+    clock: SetBack,
 }
 
 /// Whether the topics may be produced to.
@@ -99,6 +107,9 @@ impl Worker {
             deliver_until: None,
             outstanding: 0,
             outstanding_traces: 0,
+            traces_from: Instant::now(),
+            dating: Default::default(),
+            clock: SetBack::new(),
         })
     }
 
@@ -114,7 +125,7 @@ impl Worker {
             if matches!(self.topics, Topics::Settled) && self.next.is_none() {
                 self.hand_over_again(now);
                 self.hand_over_summaries(now, draining.is_some());
-                self.hand_over_traces();
+                self.hand_over_traces(now);
             }
             if let Some(deadline) = draining
                 && (self.is_empty() || now >= deadline)
@@ -125,7 +136,8 @@ impl Worker {
                 // There is nothing to gather beside it.
                 let _ = self.producer.flush(HASTE);
             }
-            self.producer.poll(self.rest(draining.is_some()));
+            self.rest(draining.is_some());
+            context::take_events(&self.producer);
             self.note_outcomes();
             self.note_trouble();
         }
@@ -160,14 +172,15 @@ impl Worker {
             && self.outstanding_traces == 0
     }
 
-    fn rest(&self, draining: bool) -> Duration {
-        if draining || self.retries.is_alone() {
+    /// Not in librdkafka: it waits until a moment of the wall clock, and would wait for an hour where that is set back by one.
+    fn rest(&self, draining: bool) {
+        thread::sleep(if draining || self.retries.is_alone() {
             HASTE
         } else if self.outstanding > 0 || self.outstanding_traces > 0 || !self.retries.is_empty() {
             BUSY
         } else {
             IDLE
-        }
+        });
     }
 
     fn settle_topics(&mut self, now: Instant) {
@@ -252,8 +265,8 @@ impl Worker {
         Some(summary)
     }
 
-    fn hand_over_traces(&mut self) {
-        while self.outstanding_traces < OUTSTANDING_TRACE_BYTES {
+    fn hand_over_traces(&mut self, now: Instant) {
+        while now >= self.traces_from && self.outstanding_traces < OUTSTANDING_TRACE_BYTES {
             let Some(value) = self.shared.intake().traces.pop() else {
                 break;
             };
@@ -269,7 +282,8 @@ impl Worker {
     /// Hands a message to librdkafka. Where that refuses it, the message is kept for later, and false returned.
     fn send(&mut self, message: Arc<Message>) -> bool {
         let bytes = message.bytes();
-        let record = match &message.kind {
+        let date = self.dating_of(&message.kind).date_now();
+        let mut record = match &message.kind {
             Kind::Summary { key, headers, .. } => {
                 BaseRecord::with_opaque_to(&self.config.summary_topic, Arc::clone(&message))
                     .key(key.as_bytes())
@@ -277,6 +291,9 @@ impl Worker {
             }
             Kind::Trace => BaseRecord::with_opaque_to(&self.config.trace_topic, Arc::clone(&message)),
         };
+        if let Some(date) = date {
+            record = record.timestamp(date);
+        }
         let sent = self
             .producer
             .send(record.payload(&message.value))
@@ -297,6 +314,13 @@ impl Worker {
         match kind {
             Kind::Summary { .. } => &mut self.outstanding,
             Kind::Trace => &mut self.outstanding_traces,
+        }
+    }
+
+    fn dating_of(&mut self, kind: &Kind) -> &mut Dating {
+        match kind {
+            Kind::Summary { .. } => &mut self.dating[0],
+            Kind::Trace => &mut self.dating[1],
         }
     }
 }

@@ -8,6 +8,7 @@ use rdkafka::producer::Producer;
 
 use super::{LOOK_UP_AGAIN, Topics, Worker};
 use crate::kafka::message::{Kind, Message, Run};
+use crate::kafka::retries::RETRY;
 use crate::kafka::trouble;
 use crate::stats::{self, Probes, Trouble};
 
@@ -59,6 +60,9 @@ impl Worker {
                 not_before: Instant::now() + LOOK_UP_AGAIN,
             };
         }
+        if self.dating_of(&message.kind).is_refused_now(code) {
+            tracing::warn!(%error, "Kafka refuses the time of messages: is this host's clock ahead? They are dated back");
+        }
         match message.kind {
             Kind::Summary { probes: sent, run, .. } => {
                 let was_alone = self.retries.ended();
@@ -74,6 +78,7 @@ impl Worker {
                 }
             }
             Kind::Trace => {
+                self.traces_from = Instant::now() + RETRY;
                 let dropped = match Arc::try_unwrap(message) {
                     Ok(message) => self.shared.intake().traces.put_back(message.value),
                     // Never shared once librdkafka is done with it.
@@ -86,6 +91,9 @@ impl Worker {
 
     /// What concerns the client as a whole.
     pub(super) fn note_trouble(&mut self) {
+        if self.clock.is_noticed() {
+            self.replace_waiting();
+        }
         let Some(told) = self.producer.context().take_trouble() else {
             return;
         };

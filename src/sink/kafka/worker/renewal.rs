@@ -67,6 +67,18 @@ impl Worker {
         }
     }
 
+    /// The client's threads wait until moments of the wall clock: set back, it would keep them waiting for as long.
+    pub(super) fn replace_waiting(&mut self) {
+        match new_producer(&self.config, &self.client) {
+            Ok(producer) => {
+                tracing::info!("the clock was set back: the Kafka producer is replaced, for it waits by it");
+                self.next = None;
+                self.replace_producer(producer);
+            }
+            Err(error) => tracing::error!(%error, "replacing the failed Kafka producer"),
+        }
+    }
+
     /// A new producer takes over what the old one held; what had arrived without being acknowledged arrives again, under the
     /// same id.
     fn replace_producer(&mut self, producer: Arc<BaseProducer<Context>>) {
