@@ -2,7 +2,8 @@
 //! there; and all links lead somewhere.
 
 use distributed_trace_tests::agent::get;
-use distributed_trace_tests::error::{Context, LabError, Result};
+use distributed_trace_tests::error::{Context, Result};
+use distributed_trace_tests::guide;
 use distributed_trace_tests::process::{Process, dt};
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -129,34 +130,6 @@ fn every_metric_is_explained_and_no_other() -> Result {
     Ok(())
 }
 
-/// The lines that the table of log lines promises, each as the texts that follow one another in it.
-fn promised() -> Result<Vec<Vec<String>>> {
-    let table = GUIDE.split("## Log lines to act on").nth(1);
-    let table = table.ok_or_else(|| LabError::new("no table of log lines"))?;
-    let rows = table.lines().filter(|line| line.starts_with("| `"));
-    let cells = rows.filter_map(|row| row.split(" | ").next());
-    Ok(cells
-        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
-        .map(|line| {
-            line.split("...")
-                .map(|part| part.trim().to_owned())
-                .filter(|part| !part.is_empty())
-                .collect()
-        })
-        .collect())
-}
-
-fn holds(text: &str, parts: &[String]) -> bool {
-    let mut rest = text;
-    parts.iter().all(|part| match rest.split_once(part.as_str()) {
-        Some((_, after)) => {
-            rest = after;
-            true
-        }
-        None => false,
-    })
-}
-
 /// A source file without its tests, the line breaks inside of its texts undone.
 fn source(path: &Path) -> Result<String> {
     let text = std::fs::read_to_string(path)?;
@@ -212,7 +185,7 @@ fn complaints(source: &str) -> Vec<String> {
 
 #[test]
 fn every_warning_is_explained_and_no_other() -> Result {
-    let promised = promised()?;
+    let promised = guide::lines(GUIDE)?;
     assert!(promised.len() > 30, "{promised:?}");
     let ours = |path: &PathBuf| {
         !path
@@ -228,7 +201,7 @@ fn every_warning_is_explained_and_no_other() -> Result {
         .collect::<Result<_>>()?;
     for line in &promised {
         assert!(
-            sources.iter().any(|source| holds(source, line)),
+            sources.iter().any(|source| line.matches(source)),
             "nowhere in src: {line:?}"
         );
     }
@@ -240,7 +213,7 @@ fn every_warning_is_explained_and_no_other() -> Result {
             continue;
         }
         assert!(
-            promised.iter().any(|line| holds(&complaint, line)),
+            promised.iter().any(|line| line.matches(&complaint)),
             "not in docs/monitoring.md: {complaint:?}"
         );
     }

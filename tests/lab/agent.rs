@@ -5,6 +5,7 @@ use crate::namespaces::Namespace;
 use crate::ping::number;
 use crate::process::{Finished, Process, dt};
 use crate::scrape::Scrape;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -131,12 +132,21 @@ impl Agent {
     /// # Errors
     /// Where it doesn't end, or something of it panicked, as where its books don't balance.
     pub fn terminate(self) -> Result<(Finished, Vec<Value>)> {
+        self.process.signal(Signal::SIGTERM)?;
+        self.finish()
+    }
+
+    /// As [`Agent::terminate`], of one that was told to end already.
+    ///
+    /// # Errors
+    /// As [`Agent::terminate`].
+    pub fn finish(self) -> Result<(Finished, Vec<Value>)> {
         let Agent {
             process,
             records,
             directory,
         } = self;
-        let finished = process.terminate()?;
+        let finished = process.finish()?;
         if ["panicked", "the books don't balance"]
             .iter()
             .any(|word| finished.stderr.contains(word))

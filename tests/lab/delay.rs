@@ -71,9 +71,9 @@ impl Line {
         self.back.copies.store(copies, Ordering::Relaxed);
     }
 
-    /// From now on every second frame from `b` to `a` is overtaken by the next one.
-    pub fn swap_answers(&self) {
-        self.back.swap.store(true, Ordering::Relaxed);
+    /// From now on, or no longer, every second frame from `b` to `a` is overtaken by the next one.
+    pub fn swap_answers(&self, swap: bool) {
+        self.back.swap.store(swap, Ordering::Relaxed);
     }
 }
 

@@ -225,7 +225,7 @@ fn each_fault_is_told_for_what_it_is_and_touches_nobody_else() -> Result {
     let (twice, twice_line) = behind_a_line(agent_node, 3)?;
     // The round trip is longer than the time-out.
     late_line.set_delay(Duration::from_millis(300));
-    swapped_line.swap_answers();
+    swapped_line.swap_answers(true);
     twice_line.repeat_answers(1);
     let slow = Fault {
         name: "slower than the time-out",
