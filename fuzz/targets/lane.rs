@@ -399,7 +399,7 @@ fn elsewhere(place: &mut SocketAddr, input: &mut Input<'_>) {
         *place = if input.flag() {
             address(STRANGER)
         } else {
-            address(input.one(&TARGETS))
+            address(input.one::<&str>(&TARGETS))
         };
     }
 }
