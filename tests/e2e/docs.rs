@@ -76,10 +76,11 @@ fn shown_by(command: &mut Command) -> Result<BTreeSet<String>> {
 
 /// The names of metrics in a text: `dt_` and what follows, but not names of crates.
 fn named(text: &str) -> BTreeSet<String> {
-    const CRATES: [&str; 12] = [
+    const CRATES: [&str; 13] = [
         "dt_agent",
         "dt_bench",
         "dt_collect",
+        "dt_fuzz",
         "dt_kernel",
         "dt_membership",
         "dt_metrics",
