@@ -430,7 +430,8 @@ fn a_running_demo_is_shown_with_its_fault() {
     wait(&mut terminal, &["nodes, tcp p99 delay, recent"]);
     // What is found is named, and opens.
     // In its first window it may look like a bad link.
-    let holds = |screen: &str| screen.contains("findings") && screen.contains("node-5 is down") && screen.contains("% ");
+    let holds =
+        |screen: &str| screen.contains("findings") && screen.contains("node-5 is down") && screen.contains("% ");
     terminal.keys("\t\t").unwrap();
     terminal
         .wait("the finding", |screen| holds(screen) && screen.contains("> "))
