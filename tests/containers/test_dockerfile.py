@@ -26,7 +26,7 @@ class Dockerfile(unittest.TestCase):
             (context / "Dockerfile").write_text(f"FROM {TOOLS}\nCOPY --chmod=755 cargo true /usr/local/bin/\nRUN cd /usr/local/bin && ln -s true make && ln -s true c++ && ln -s true perl\n")
             cls.docker("build", "--tag=cargo-stand-in", context)
         cls.context = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
-        for name in ("Cargo.toml", "Cargo.lock", "Dockerfile", ".dockerignore", "proto", "src", "bench", "tests"):
+        for name in ("Cargo.toml", "Cargo.lock", "Dockerfile", ".dockerignore", "proto", "src", "bench", "tests", "fuzz/targets"):
             copy = shutil.copytree if (PROJECT / name).is_dir() else shutil.copy
             copy(PROJECT / name, cls.context / name)
 
