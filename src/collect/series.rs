@@ -28,6 +28,16 @@ pub enum Ingest {
     Full,
 }
 
+/// How far a view reaches back; `None` where that is by the windows of each series.
+fn reach_ms(view: View) -> Option<u64> {
+    match view {
+        View::Recent => None,
+        View::Minute => Some(MINUTE_MS),
+        View::TenMinutes => Some(TEN_MINUTES_MS),
+        View::Hour => Some(HOUR_MS),
+    }
+}
+
 /// Panes of one width, ascending and not overlapping.
 #[derive(Debug, Default)]
 pub(crate) struct Ladder(Vec<Pane>);
@@ -183,12 +193,12 @@ impl Series {
     /// The panes that make up `view`, oldest first: those that begin within it, counted back from the newest record. Empty
     /// before the first record, and where that is a long one.
     pub(crate) fn panes(&self, view: View) -> &[Pane] {
-        let (ladder, reach_ms) = match view {
-            View::Recent => (&self.ladders[0].0, MINUTE_MS.max(self.window_ms.saturating_mul(2))),
-            View::Minute => (&self.ladders[0].0, MINUTE_MS),
-            View::TenMinutes => (&self.ladders[1].0, TEN_MINUTES_MS),
-            View::Hour => (&self.ladders[2].0, HOUR_MS),
+        let ladder = match view {
+            View::Recent | View::Minute => &self.ladders[0].0,
+            View::TenMinutes => &self.ladders[1].0,
+            View::Hour => &self.ladders[2].0,
         };
+        let reach_ms = reach_ms(view).unwrap_or_else(|| MINUTE_MS.max(self.window_ms.saturating_mul(2)));
         let since = self.newest_end_ms().saturating_sub(reach_ms);
         let Some(newest) = ladder.len().checked_sub(1).filter(|at| ladder[*at].end_ms > since) else {
             // The newest record covers more time than the view, and is in longer ones only.
@@ -207,12 +217,7 @@ impl Series {
     /// Those of them that end within the view counted back from now; for [`View::Recent`] none, since what has ended since is
     /// recent no more.
     pub(crate) fn panes_since(&self, view: View, now_ms: u64) -> &[Pane] {
-        let reach_ms = match view {
-            View::Recent => return &[],
-            View::Minute => MINUTE_MS,
-            View::TenMinutes => TEN_MINUTES_MS,
-            View::Hour => HOUR_MS,
-        };
+        let Some(reach_ms) = reach_ms(view) else { return &[] };
         let panes = self.panes(view);
         let since = now_ms.saturating_sub(reach_ms);
         &panes[panes.partition_point(|pane| pane.end_ms <= since)..]

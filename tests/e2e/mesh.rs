@@ -6,6 +6,8 @@ use distributed_trace_tests::error::{Context, LabError, Result};
 use distributed_trace_tests::forward::forward;
 use distributed_trace_tests::kafka::{self, Kafka};
 use distributed_trace_tests::lock::take_turn;
+use distributed_trace_tests::loopback::SUMMARIES;
+use distributed_trace_tests::merged::COUNTS;
 use distributed_trace_tests::namespaces::Lan;
 use distributed_trace_tests::original::{Options, Original, ping_once};
 use distributed_trace_tests::ping::number;
@@ -18,7 +20,6 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-const SUMMARIES: &str = "distributedTrace.summaries";
 const REPORTS: &str = "distributedTrace";
 const MEMBERS: &str = "/distributed_trace/heart_beat_nodes";
 const KINDS: [&str; 3] = ["icmp", "tcp", "grpc"];
@@ -225,17 +226,6 @@ fn newest_of_file(records: &[Value]) -> Result<u64> {
 
 /// The counts of each pair over all its records.
 fn sums<'a>(records: impl IntoIterator<Item = &'a Value>) -> Result<BTreeMap<Pair, Vec<u64>>> {
-    const COUNTS: [&str; 9] = [
-        "sent",
-        "received",
-        "lost",
-        "refused",
-        "unreachable",
-        "send_error",
-        "late",
-        "duplicate",
-        "skipped",
-    ];
     let mut pairs: BTreeMap<Pair, Vec<&Value>> = BTreeMap::new();
     for record in records {
         pairs.entry(pair_of(record)?).or_default().push(record);

@@ -1,6 +1,6 @@
 //! IPv4 packets as somebody would send them who wants to be taken for another, whole or in fragments, with options or without.
 
-use crate::wire::HEADERS;
+use crate::wire::{HEADERS, sum};
 
 /// The protocol's number in an IP header.
 pub const ICMP: u8 = 1;
@@ -97,16 +97,4 @@ pub fn sealed(mut message: Vec<u8>) -> Vec<u8> {
         message[2..4].copy_from_slice(&checksum.to_be_bytes());
     }
     message
-}
-
-/// RFC 1071.
-fn sum(bytes: &[u8]) -> u16 {
-    let words = bytes.chunks(2);
-    let mut sum: u32 = words
-        .map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |low| u32::from(*low)))
-        .sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !(sum as u16)
 }

@@ -163,18 +163,20 @@ pub fn finish_checksum(frame: &mut [u8]) {
 /// Bytes of the Ethernet and the IPv4 header.
 pub const HEADERS: usize = 34;
 
+/// The checksum of RFC 1071 over these bytes.
+pub(crate) fn sum(bytes: &[u8]) -> u16 {
+    let words = bytes
+        .chunks(2)
+        .map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |low| u32::from(*low)));
+    let mut sum: u32 = words.sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !(sum as u16)
+}
+
 /// Puts right what the receiving kernel checks, so that a forgery reaches the program: IPv4's and ICMP's checksums.
 pub fn seal(frame: &mut [u8]) {
-    fn sum(bytes: &[u8]) -> u16 {
-        let words = bytes
-            .chunks(2)
-            .map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |low| u32::from(*low)));
-        let mut sum: u32 = words.sum();
-        while sum > 0xffff {
-            sum = (sum & 0xffff) + (sum >> 16);
-        }
-        !(sum as u16)
-    }
     frame[24..26].fill(0);
     let header = sum(&frame[14..HEADERS]);
     frame[24..26].copy_from_slice(&header.to_be_bytes());

@@ -6,6 +6,7 @@ use distributed_trace_tests::error::{LabError, Result};
 use distributed_trace_tests::forward::forward;
 use distributed_trace_tests::kafka::{Kafka, Options};
 use distributed_trace_tests::lock::take_turn;
+use distributed_trace_tests::loopback::SUMMARIES;
 use distributed_trace_tests::namespaces::Lan;
 use distributed_trace_tests::ping::number;
 use distributed_trace_tests::process::{DEADLINE, wait_until};
@@ -13,7 +14,6 @@ use distributed_trace_tests::topic;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-const SUMMARIES: &str = "distributedTrace.summaries";
 const OUTAGE_MS: u64 = 60_000;
 const COUNTS: [&str; 7] = [
     "sent",

@@ -4,24 +4,13 @@ use super::life::{Ending, Life};
 use crate::agent::{by_pair, text};
 use crate::error::Result;
 use crate::guide::{self, Line};
+use crate::loopback::SUMMARIES;
+use crate::merged::COUNTS;
 use crate::ping::number;
 use crate::topic::{self, Record};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-
-const SUMMARIES: &str = "distributedTrace.summaries";
-const COUNTS: [&str; 9] = [
-    "sent",
-    "received",
-    "lost",
-    "refused",
-    "unreachable",
-    "send_error",
-    "late",
-    "duplicate",
-    "skipped",
-];
 
 /// What a life came to.
 #[derive(Debug, Default)]

@@ -7,6 +7,7 @@ use distributed_trace_tests::error::{Context, Result};
 use distributed_trace_tests::forward::forward;
 use distributed_trace_tests::kafka::{self, Kafka};
 use distributed_trace_tests::lock::take_turn;
+use distributed_trace_tests::loopback::SUMMARIES;
 use distributed_trace_tests::ping::number;
 use distributed_trace_tests::process::{DEADLINE, wait_until};
 use distributed_trace_tests::topic;
@@ -14,7 +15,6 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-const SUMMARIES: &str = "distributedTrace.summaries";
 /// More than the hour that a broker lets a message be ahead of its own clock.
 const HOUR: Duration = Duration::from_secs(3_660);
 

@@ -6,6 +6,7 @@ use distributed_trace_tests::agent::by_pair;
 use distributed_trace_tests::error::{LabError, Result};
 use distributed_trace_tests::forward::forward;
 use distributed_trace_tests::kafka::{self, Kafka};
+use distributed_trace_tests::loopback::SUMMARIES;
 use distributed_trace_tests::ping::number;
 use distributed_trace_tests::process::{DEADLINE, wait_until};
 use distributed_trace_tests::topic;
@@ -15,7 +16,6 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-const SUMMARIES: &str = "distributedTrace.summaries";
 /// A node made just before something is done to an agent: a mark in ZooKeeper's own log.
 const MARK: &str = "/mark";
 
