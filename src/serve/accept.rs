@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -83,11 +84,15 @@ async fn take<S, F>(
                 let served = serve(stream, arrival, until.clone());
                 tracker.spawn(async move {
                     tokio::select! {
+                        // Who has to go and has spoken meanwhile is answered first.
+                        biased;
                         () = served => {}
                         () = pushed_out.cancelled() => {}
                         () = kill.cancelled() => {}
                     }
                 });
+                // A backlog is taken in one go otherwise, and its first are pushed out before anybody has listened to them.
+                yield_now().await;
             }
             Err(error) => {
                 door.stats().accept_errors.fetch_add(1, Relaxed);

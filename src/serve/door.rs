@@ -1,20 +1,23 @@
 //! Who is let in. A connection arrives, and is admitted once its caller has shown to speak the language of the port.
 //!
 //! Those that only arrive (scanners, slow ones, TCP probes of other nodes) are told from those that are in: where there are
-//! too many of them, the oldest goes. So a crowd of them can't keep others out: it would have to push a newcomer out
-//! before that has said its first words.
+//! too many of them, the oldest goes of the source that has the most. So a crowd of them can't keep others out; who calls
+//! from the same address as the crowd has to say its first words before as many as are let in have come after it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::arriving::Arriving;
+
 /// How many connections at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Of callers that have shown nothing yet; beyond it the one that has waited longest is closed.
+    /// Of callers that have shown nothing yet; beyond it one is closed: of the source with the most of them, the one that
+    /// has waited longest.
     pub arriving: usize,
     /// Of callers that were admitted; beyond it newcomers are.
     pub open: usize,
@@ -49,8 +52,7 @@ pub struct Door {
 struct Inside {
     /// Numbers given out.
     next: u64,
-    /// The connections that arrive, by number, and what closes them.
-    arriving: BTreeMap<u64, CancellationToken>,
+    arriving: Arriving,
     open: usize,
     sources: HashMap<IpAddr, usize>,
 }
@@ -75,21 +77,21 @@ impl Door {
     /// Somebody calls from `address`.
     pub(crate) fn arrive(self: &Arc<Self>, address: IpAddr) -> Arrival {
         self.stats.accepted.fetch_add(1, Relaxed);
-        let pushed_out = CancellationToken::new();
+        let (source, pushed_out) = (source(address), CancellationToken::new());
         let mut inside = self.lock();
         if inside.arriving.len() >= self.limits.arriving.max(1)
-            && let Some((_, oldest)) = inside.arriving.pop_first()
+            && let Some(closes) = inside.arriving.pop()
         {
-            oldest.cancel();
+            closes.cancel();
             self.stats.pushed_out.fetch_add(1, Relaxed);
         }
         let number = inside.next;
         inside.next += 1;
-        inside.arriving.insert(number, pushed_out.clone());
+        inside.arriving.insert(source, number, pushed_out.clone());
         Arrival {
             door: Arc::clone(self),
             number,
-            source: source(address),
+            source,
             is_open: false,
             pushed_out,
         }
@@ -120,7 +122,7 @@ impl Arrival {
         }
         let Door { limits, stats, .. } = &*self.door;
         let mut inside = self.door.lock();
-        if inside.arriving.remove(&self.number).is_none() {
+        if !inside.arriving.remove(self.source, self.number) {
             // Pushed out in this moment.
             return false;
         }
@@ -147,7 +149,7 @@ impl Drop for Arrival {
     fn drop(&mut self) {
         let mut inside = self.door.lock();
         if !self.is_open {
-            inside.arriving.remove(&self.number);
+            inside.arriving.remove(self.source, self.number);
             return;
         }
         inside.open -= 1;
@@ -207,6 +209,16 @@ mod tests {
     }
 
     #[test]
+    fn a_crowd_of_one_source_leaves_the_others_where_they_are() {
+        let door = door(3, 9, 9);
+        let mut check = door.arrive(ip("127.0.0.1"));
+        let crowd: Vec<_> = (0..100).map(|_| door.arrive(ip("10.0.0.9"))).collect();
+        assert!(!check.pushed_out.is_cancelled() && check.admit());
+        let left = crowd.iter().filter(|arrival| !arrival.pushed_out.is_cancelled());
+        assert_eq!(left.count(), 2);
+    }
+
+    #[test]
     fn there_is_room_for_so_many_in_all_and_from_one_source() {
         let door = door(9, 3, 2);
         let arrive = |from: &str| door.arrive(ip(from));
@@ -228,7 +240,7 @@ mod tests {
         inside.clear();
         assert_eq!(door.stats().open.load(Relaxed), 0);
         let left = door.lock();
-        assert!(left.open == 0 && left.sources.is_empty() && left.arriving.is_empty());
+        assert!(left.open == 0 && left.sources.is_empty() && left.arriving.len() == 0);
     }
 
     #[test]

@@ -20,8 +20,8 @@ use crate::accept::{Until, accept};
 use crate::door::{Arrival, Door, Limits};
 
 /// Connections at once, whether or not they have said what they want: one for each of some dozens of scrapers. An answer of
-/// megabytes may wait in each for its reader. Beyond it the oldest is closed, so that newcomers are always heard: a
-/// health check that isn't answered would have this process restarted.
+/// megabytes may wait in each for its reader. Beyond it one is closed of those who hold most of them, so that newcomers
+/// are always heard: a health check that isn't answered would have this process restarted.
 const CONNECTIONS: usize = 64;
 /// How long a caller may take for the head of a request, and how long a connection may stay idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);

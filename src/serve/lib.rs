@@ -2,10 +2,11 @@
 //! and is ended by no error, and [`http1`] serves HTTP over them within bounds.
 //!
 //! What is bounded, is bounded for every caller: connections, how long one may take to say what it wants and to hear the
-//! answer, the size of a request. Whoever is slow or silent makes room for others, so that a crowd of such callers keeps
-//! nobody out.
+//! answer, the size of a request. Whoever is slow or silent makes room for others, a crowd before anybody else, so that it
+//! keeps nobody out.
 
 mod accept;
+mod arriving;
 mod bind;
 mod door;
 mod http1;
