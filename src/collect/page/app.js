@@ -33,11 +33,14 @@ function level() {
 const probe = () => state.probe ?? PROBES.find(({ id }) => shown.status.probes[id] > 0)?.id ?? "icmp";
 const useful = ({ id }) => id === "node" || id === level() || shown.status.levels[id] > (id === "zone" ? 0 : 1);
 
-function chosen() {
+// The cell of two groups, by their names: their places change with what is known.
+function cellOf({ src, dst }) {
   const { model } = shown;
-  const [source, destination] = [model?.index.get(state.src), model?.index.get(state.dst)];
+  const [source, destination] = [model?.index.get(src), model?.index.get(dst)];
   return source === undefined || destination === undefined || model.rowOf[source] < 0 || model.columnOf[destination] < 0 ? null : { source, destination };
 }
+
+const chosen = () => cellOf(state);
 
 const part = () => (shown.status.probes[probe()] > PARTS ? { from: state.from, to: state.to } : {});
 
@@ -61,7 +64,7 @@ async function load() {
       shown.status.diagnosis ? get("/api/v1/findings") : null,
       state.open ? get("/api/v1/pair", { source: state.src, destination: state.dst, view: state.view }) : null,
     ]);
-    Object.assign(shown, { model: new Model(matrix, isPart(findings) ? "not read here" : "not probed"), findings, pair, hover: null, lost: false });
+    Object.assign(shown, { model: new Model(matrix, isPart(findings) ? "not read here" : "not probed"), findings, pair, lost: false });
     loadedAt = performance.now();
     took = loadedAt - from;
     byId("login").hidden = true;
@@ -146,7 +149,7 @@ function paint() {
   say(byId("worst-names"), stands(model.short));
   say(byId("worst-metric"), metric.label);
   say(byId("worst-other"), metric.id === "loss" ? "p99" : "Loss");
-  byId("worst").replaceChildren(...worst(model, metric, sum, (cell) => choose(cell, true)));
+  worst(byId("worst"), model, metric, sum, (cell) => choose(cell, true));
 }
 
 function drawMap(metric, colours, pointed) {
@@ -162,7 +165,7 @@ function drawMap(metric, colours, pointed) {
 }
 
 function paintPanel() {
-  const at = shown.hover ?? chosen();
+  const at = (shown.hover && cellOf(shown.hover)) ?? chosen();
   byId("pair").replaceChildren(...panel(shown.model, at));
   const cell = chosen();
   byId("open").hidden = !cell || (shown.model.level === "node" && cell.source === cell.destination);
@@ -278,7 +281,7 @@ function zoom(factor, around) {
 
 listen(map, {
   hover: (cell) => {
-    shown.hover = cell;
+    shown.hover = cell && { src: shown.model.groups[cell.source].name, dst: shown.model.groups[cell.destination].name };
     paintPanel();
   },
   choose: (cell) => choose(cell, true),

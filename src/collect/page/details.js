@@ -94,16 +94,39 @@ export function tiles(model, metric, sum, status) {
 
 const SIGNS = { dead: "✕ no answer", stale: "╱╱ stale", lossy: "◥ loss", partly: "◣ partly stale", idle: "no probe", unsent: "╲ not sent", live: "ok" };
 
-export function worst(model, metric, sum, choose) {
+// Rows stay in place while they are of the same pairs: a button that is replaced while it is pressed gets no click.
+export function worst(list, model, metric, sum, choose) {
+  const old = new Map([...list.children].map((row) => [row.dataset.key, row]));
   const rows = sum.worst.map(({ k }) => {
     const cell = model.cell(k);
-    const [from, to] = model.ends(cell);
-    const pick = el("button", [el("span.end", `${from} →`), " ", el("span.end", to)], { type: "button", title: `Show ${model.fullEnds(cell)} in the map` });
-    pick.addEventListener("click", () => choose(cell));
-    const status = look(cell, statusOf(cell));
-    const state = el("td.state", SIGNS[status]);
-    state.dataset.state = status;
-    return el("tr", [el("th", [pick], { scope: "row" }), el("td", metric.format(metric.value(cell))), el("td", metric.id === "loss" ? delay(cell.p99) : share(loss(cell))), state]);
+    const key = JSON.stringify([cell.source, cell.destination].map((at) => model.groups[at].name));
+    const row = old.get(key) ?? blank(key, choose);
+    fill(row, cell, model, metric);
+    return row;
   });
-  return rows.length > 0 ? rows : [el("tr", [el("td", "no data yet", { colspan: "4" })])];
+  if (rows.length === 0) list.replaceChildren(el("tr", [el("td", "no data yet", { colspan: "4" })]));
+  else if (rows.length !== list.children.length || rows.some((row, at) => list.children[at] !== row)) list.replaceChildren(...rows);
+}
+
+function blank(key, choose) {
+  const pick = el("button", [el("span.end"), " ", el("span.end")], { type: "button" });
+  const row = el("tr", [el("th", [pick], { scope: "row" }), el("td"), el("td"), el("td.state")]);
+  row.dataset.key = key;
+  pick.addEventListener("click", () => choose(row.cell));
+  return row;
+}
+
+function fill(row, cell, model, metric) {
+  row.cell = cell;
+  const [head, value, other, state] = row.children;
+  const [from, to] = model.ends(cell);
+  const [first, second] = head.firstChild.children;
+  say(first, `${from} →`);
+  say(second, to);
+  head.firstChild.title = `Show ${model.fullEnds(cell)} in the map`;
+  say(value, metric.format(metric.value(cell)));
+  say(other, metric.id === "loss" ? delay(cell.p99) : share(loss(cell)));
+  const status = look(cell, statusOf(cell));
+  say(state, SIGNS[status]);
+  state.dataset.state = status;
 }

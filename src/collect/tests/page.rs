@@ -32,6 +32,13 @@ fn pointer_keys_and_selectors_show_a_pairs_numbers() {
     point_at(&mut browser, "node-3", "node-4");
     assert!(browser.text("#tip").contains("p99 14.5 ms"), "{}", browser.text("#tip"));
     assert!(browser.text("#pair").contains("14.5 ms"), "{}", browser.text("#pair"));
+    // As long as the pointer rests there, whatever is loaded meanwhile.
+    let loaded = browser.text("#link-text");
+    browser.wait(&format!(
+        "document.getElementById('link-text').innerText !== {}",
+        json!(loaded)
+    ));
+    assert!(browser.text("#pair").contains("14.5 ms"), "{}", browser.text("#pair"));
 
     // By keyboard: the first key shows the cursor at the first pair, the next ones move it.
     browser.eval("document.getElementById('map').focus()");
@@ -123,8 +130,22 @@ fn new_records_appear_without_reloading_and_hostile_names_stay_text() {
         let pair = pair(from, to, ProbeKind::Icmp);
         matrix.ingest(&summary(&pair, 10_000, now / 10_000 * 10_000, &[50_000; 20], 0), now);
     }
-    matrix.set_notes(vec!["<b>not bold</b>".into()]);
     browser.wait("document.querySelectorAll('#worst tr button').length === 2");
+    // What is loaded while somebody presses a button doesn't take it away.
+    browser.eval("window.pressed = document.querySelector('#worst tr button'); true");
+    matrix.set_notes(vec!["<b>not bold</b>".into()]);
+    matrix.ingest(
+        &summary(
+            &pair(NODES[0], hostile, ProbeKind::Icmp),
+            10_000,
+            now / 10_000 * 10_000 + 10_000,
+            &[90_000; 20],
+            2,
+        ),
+        now,
+    );
+    browser.wait("document.getElementById('worst').innerText.includes('90.')");
+    assert_eq!(browser.eval("window.pressed.isConnected"), json!(true));
     browser.click("#worst tr:nth-child(1) button");
     browser.click(".finding .sentence");
     browser.click(".finding summary");
