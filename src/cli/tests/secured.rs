@@ -109,7 +109,7 @@ fn all_commands_come_in_with_the_password_of_a_file_and_none_with_another() {
         })
         .unwrap();
     page(&http, "/peers").unwrap();
-    for (command, more) in [("diagnose", &["--timeout", "4s"][..]), ("top", &["--once"])] {
+    for (command, more) in [("diagnose", &["--timeout", "15s"][..]), ("top", &["--once"])] {
         let ran = common::ran(reading(command, &secured, &reach, more).output().unwrap());
         assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""), "{ran:?}");
         assert!(

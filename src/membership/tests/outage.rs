@@ -13,7 +13,7 @@ use common::zookeeper::ZooKeeper;
 use common::{
     MEMBERS, agent, client, config, entry, eventually, keys, original, registered, registration, sees, server, until,
 };
-use dt_membership::zookeeper::start;
+use dt_membership::zookeeper::{ZooKeeperConfig, start};
 use zookeeper_client::{Acls, Client, CreateMode};
 
 async fn entries(client: &Client) -> usize {
@@ -43,9 +43,18 @@ async fn a_server_that_is_down_at_the_start_is_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_server_changes_nothing() {
     let mut server = server();
+    // Their sessions outlast a slow start.
+    let agent = |server: &ZooKeeper, n| {
+        start(ZooKeeperConfig {
+            session_timeout: Duration::from_secs(30),
+            ..config(&server.servers(), registration(n))
+        })
+    };
     let (one, two) = (agent(&server, 1), agent(&server, 2));
     sees(&one, &["node-2"]).await;
     sees(&two, &["node-1"]).await;
+    registered(&one).await;
+    let session = one.status.borrow().session;
     let generation = one.view.borrow().generation;
     server.kill().unwrap();
     until("disconnected", &one.status, |status| !status.connected).await;
@@ -60,6 +69,7 @@ async fn a_restarted_server_changes_nothing() {
     );
     server.restart().unwrap();
     until("connected", &one.status, |status| status.connected).await;
+    assert_eq!(one.status.borrow().session, session);
     let three = agent(&server, 3);
     sees(&one, &["node-2", "node-3"]).await;
     sees(&three, &["node-1", "node-2"]).await;

@@ -240,7 +240,7 @@ fn elsewhere(gate: &Arc<Semaphore>) -> SocketAddr {
 /// What became of four pings that were in flight when this program got no processor for far longer than their time-out.
 async fn after_a_stall(is_answered: bool) -> Vec<What> {
     let gate = Arc::new(Semaphore::new(0));
-    let mut probe = Probe::of(elsewhere(&gate), config(500, 10));
+    let mut probe = Probe::of(elsewhere(&gate), config(3_000, 10));
     eventually("four pings are in flight", || probe.prober.in_flight() == 4).await;
     // They were written before the fifth fell due and was skipped.
     while !matches!(probe.next().await.event.what, What::Skipped(_)) {}
@@ -249,7 +249,7 @@ async fn after_a_stall(is_answered: bool) -> Vec<What> {
         gate.add_permits(4);
     }
     // The runtime's one thread: neither timers nor sockets are looked at meanwhile.
-    std::thread::sleep(Duration::from_millis(1_500));
+    std::thread::sleep(Duration::from_millis(4_500));
     eventually("nothing is in flight", || probe.prober.in_flight() == 0).await;
     let mut all = Vec::new();
     while let Ok(event) = probe.events.try_recv() {

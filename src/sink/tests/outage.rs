@@ -133,6 +133,14 @@ async fn a_deleted_topic_is_created_again() {
         .await
         .unwrap();
     assert!(deleted[0].is_ok(), "{deleted:?}");
+    // Until the broker has carried it out, a record may still go into the old topic.
+    until("the deletion", || {
+        let told = admin
+            .inner()
+            .fetch_metadata(Some(&config.summary_topic), Duration::from_secs(5));
+        told.is_ok_and(|told| told.topics()[0].error().is_some())
+    })
+    .await;
     publisher.window(vec![summary(&pairs[0], 1)]);
     publisher.trace(&TraceReport::new("a:4000", "b:4000", None));
     until("the record in the new topic", || stats(&publisher).published == 2).await;
