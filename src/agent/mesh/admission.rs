@@ -153,7 +153,7 @@ impl Mesh {
                     let spec = TargetSpec {
                         id,
                         address: SocketAddr::new(ip, port),
-                        // Where there is no way to the peer, its probes tell: the kernel refuses to send them.
+                        // Where there is no way to the peer, its probes tell: they can't be sent.
                         source: Some(peer.source.unwrap_or_else(|| unspecified(ip))),
                     };
                     self.probers.add(kind, spec);

@@ -106,14 +106,13 @@ impl Mesh {
     }
 
     /// Where probes failed on this host, the way to the peer may have changed: a SYN's checksum is made for the address
-    /// it leaves from. Starts anew with those peers whose source is another one now.
+    /// it leaves from. Starts anew with those peers whose source is another one now. A peer that there was no way to is
+    /// always looked at: once there is one again, its SYNs leave, and are lost for their checksum.
     pub(super) fn reroute(&mut self) {
         let failing = |peer: &&Peer| {
             let last = |kind: &ProbeKind| self.aggregate.last(*kind, peer.targets[*kind as usize]?);
-            ProbeKind::ALL
-                .iter()
-                .filter_map(last)
-                .any(|last| last.unreachable + last.send_error > 0)
+            let mut last = ProbeKind::ALL.iter().filter_map(last);
+            peer.source.is_none() || last.any(|last| last.unreachable + last.send_error > 0)
         };
         let moved: Vec<String> = self
             .peers

@@ -5,7 +5,7 @@
 
 mod common;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -79,6 +79,15 @@ fn icmp(mode: Mode, off: &str) -> Ready {
     setup::icmp(&wanted(mode, off), 56, dt_kernel::clock::mono()).unwrap()
 }
 
+fn syn(count: u32) -> Ready {
+    let tcp = Tcp {
+        method: Some(Method::Syn),
+        source_ports: 64,
+        range: None,
+    };
+    setup::tcp(&wanted(counted(count), ""), &tcp, dt_kernel::clock::mono()).unwrap()
+}
+
 /// The sockets of a lane that is ready, to be changed while it runs.
 fn sockets(ready: &Ready) -> Vec<socket2::Socket> {
     let Shell::Packets { v4, v6, .. } = &ready.setup.shell else {
@@ -104,12 +113,15 @@ fn run(
     probes: u64,
     meanwhile: impl FnOnce(),
 ) -> (Told, Counted) {
-    run_until(ready, targets, meanwhile, |told| told.all() >= probes)
+    run_until(ready, targets, Ipv4Addr::LOCALHOST, meanwhile, |told| {
+        told.all() >= probes
+    })
 }
 
 fn run_until(
     ready: Ready,
     targets: impl Iterator<Item = SocketAddr>,
+    source_of_syns: Ipv4Addr,
     meanwhile: impl FnOnce(),
     mut is_enough: impl FnMut(&Told) -> bool,
 ) -> (Told, Counted) {
@@ -124,7 +136,7 @@ fn run_until(
     .unwrap();
     meanwhile();
     for (id, address) in (0..).map(TargetId).zip(targets) {
-        let source = (address.port() > 0).then(|| IpAddr::from([127, 0, 0, 1]));
+        let source = (address.port() > 0).then(|| source_of_syns.into());
         let spec = TargetSpec { id, address, source };
         handle.command(Command::Add(kind, spec)).unwrap();
     }
@@ -177,13 +189,8 @@ fn answers_that_the_receive_buffer_drops_are_not_lost() {
 #[test]
 fn answers_to_syns_that_the_receive_buffer_drops_are_not_lost() {
     in_namespace(|| {
-        let _listener = std::net::TcpListener::bind("0.0.0.0:7000").unwrap();
-        let tcp = Tcp {
-            method: Some(Method::Syn),
-            source_ports: 64,
-            range: None,
-        };
-        let ready = setup::tcp(&wanted(counted(20), ""), &tcp, dt_kernel::clock::mono()).unwrap();
+        let _listener = TcpListener::bind("0.0.0.0:7000").unwrap();
+        let ready = syn(20);
         let sockets = sockets(&ready);
         let targets = loopback(50).map(|target| SocketAddr::new(target.ip(), 7000));
         let (told, counted) = run(ready, targets, 1_000, || shrink(&sockets, 1));
@@ -253,13 +260,8 @@ fn what_an_output_filter_drops_never_left() {
         };
         assert_eq!(told, some);
 
-        let listener = std::net::TcpListener::bind("127.0.0.1:7000").unwrap();
-        let tcp = Tcp {
-            method: Some(Method::Syn),
-            source_ports: 64,
-            range: None,
-        };
-        let ready = setup::tcp(&wanted(counted(10), ""), &tcp, dt_kernel::clock::mono()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:7000").unwrap();
+        let ready = syn(10);
         let targets = ["127.0.0.1:7000".parse().unwrap(), "127.0.0.1:9".parse().unwrap()];
         let (told, _) = run(ready, targets.into_iter(), 20, || {});
         let some = Told {
@@ -269,6 +271,22 @@ fn what_an_output_filter_drops_never_left() {
         };
         assert_eq!(told, some);
         drop(listener);
+    });
+}
+
+/// Where no way was found a SYN has no source to make its checksum for: it must not leave, for nobody would answer it.
+#[test]
+fn a_syn_without_a_source_never_leaves() {
+    in_namespace(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let ready = syn(10);
+        let target = std::iter::once(listener.local_addr().unwrap());
+        let (told, _) = run_until(ready, target, Ipv4Addr::UNSPECIFIED, || {}, |told| told.all() >= 10);
+        let some = Told {
+            unreachable: 10,
+            ..Told::default()
+        };
+        assert_eq!(told, some);
     });
 }
 
@@ -308,7 +326,7 @@ fn what_a_full_queue_refuses_never_left() {
         );
         let before = left();
         // Turns that this host comes too late for are skipped, and refused by nobody.
-        let (told, _) = run_until(ready, beyond(), || {}, |told| told.send_error > 50);
+        let (told, _) = run_until(ready, beyond(), Ipv4Addr::LOCALHOST, || {}, |told| told.send_error > 50);
         assert_eq!((told.received, told.unreachable), (0, 0), "{told:?}");
         assert!(told.lost <= left() - before, "only what has left is lost: {told:?}");
     });

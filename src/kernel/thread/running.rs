@@ -1,6 +1,7 @@
 //! One lane at work: the lane that decides, joined to the sockets that carry it out.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use dt_probe::{Arrival, ConnectOutcome, Lane, LaneStats, Mono, ProbeKind, SendFailure};
@@ -216,6 +217,7 @@ impl Running {
     /// Fills one batch and sends it. True where the lane filled it and the kernel took it: there may be more to send.
     fn send_batch(&mut self, clocks: &mut Clocks) -> bool {
         let Running {
+            kind,
             lane,
             shell: Shell::Packets { v4, v6, .. },
             v4_batch,
@@ -228,12 +230,18 @@ impl Running {
             return false;
         };
         let now = clocks.read().mono;
-        let mut polled = 0;
+        let (mut polled, mut are_batched) = (0, true);
         while polled < *most {
             let Some(transmit) = lane.poll_transmit(now, &mut scratch[..]) else {
                 break;
             };
             polled += 1;
+            if *kind == ProbeKind::Tcp && transmit.source == Some(Ipv4Addr::UNSPECIFIED.into()) {
+                // No way was found, and none may be taken yet: its checksum would be wrong, and silence the answer.
+                lane.handle_send_failed(transmit.key, SendFailure::Unreachable, now);
+                are_batched = false;
+                continue;
+            }
             let batch = if transmit.destination.is_ipv4() {
                 &mut *v4_batch
             } else {
@@ -243,9 +251,9 @@ impl Running {
             // There is room: a batch holds as many as are polled, and no packet is longer than the scratch buffer.
             batch.commit(transmit.key, transmit.destination, transmit.source, transmit.len);
         }
-        // Only the newest probes can be taken back, the newest first; with both families in the batch it isn't known
-        // which of them are the newest.
-        let may_return = v4_batch.is_empty() || v6_batch.is_empty();
+        // Only the newest probes can be taken back, the newest first; with both families in the batch, or others that were
+        // in neither, it isn't known which of them are the newest.
+        let may_return = are_batched && (v4_batch.is_empty() || v6_batch.is_empty());
         let took_all = send_family(v4.as_deref_mut(), v4_batch, lane, clocks, may_return)
             & send_family(v6.as_deref_mut(), v6_batch, lane, clocks, may_return);
         polled == *most && took_all
