@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::num::NonZero;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dt_membership::Labels;
 use dt_probe::{Accumulator, Clock, Event, Fate, ProbeKind, TargetId, Wall, What, Window, WindowTable, grow};
@@ -17,8 +18,8 @@ use smol_str::SmolStr;
 use crate::place::{Manner, Place};
 use crate::status::LastWindow;
 
-/// A window whose end was missed by more than so many widths, as after a step of the clock, is closed as it is; up to
-/// that, as after a stall, it is widened, for what was decided since belongs to all of that time.
+/// A window whose end was missed is widened, for what was decided since belongs to all of that time: after a stall, however
+/// long, and up to so many widths after a suspend or a step of the clock. Beyond these it is closed as it is.
 const MOST_MISSED: u64 = 10;
 
 /// The targets of one kind.
@@ -223,13 +224,14 @@ impl Aggregate {
     }
 
     /// Ends the open window, for which there will be one summary of each target, and opens the one that `now` falls
-    /// into. `drops` is the host's total of receive drops. [`Aggregate::advance`] makes the summaries; those of the
+    /// into. `passed` since it was opened, by a clock that is never stepped. `drops` is the host's total of receive drops. [`Aggregate::advance`] makes the summaries; those of the
     /// window before that it didn't come to are made first.
-    pub(crate) fn close(&mut self, now: Wall, drops: u64) {
+    pub(crate) fn close(&mut self, now: Wall, passed: Duration, drops: u64) {
         self.advance(usize::MAX);
         let next = Window::containing(now, self.width_ms);
-        let missed = next.start_ms.saturating_sub(self.window.end_ms) / self.width_ms;
-        if missed > 0 && missed <= MOST_MISSED {
+        let missed_ms = next.start_ms.saturating_sub(self.window.end_ms);
+        let is_stall = u128::from(missed_ms) <= passed.as_millis();
+        if missed_ms > 0 && (is_stall || missed_ms <= MOST_MISSED * self.width_ms) {
             self.window.end_ms = next.start_ms;
         }
         self.closed_before = self.closer.window;

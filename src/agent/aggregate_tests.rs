@@ -60,7 +60,7 @@ fn received(target: TargetId) -> Event {
 }
 
 fn close(aggregate: &mut Aggregate, now_ms: u64, drops: u64) -> Vec<Summary> {
-    aggregate.close(at(now_ms), drops);
+    aggregate.close(at(now_ms), Duration::ZERO, drops);
     aggregate.advance(usize::MAX);
     assert_eq!(aggregate.unclosed(), 0);
     aggregate.take()
@@ -155,6 +155,14 @@ fn a_stall_widens_the_window_and_a_step_does_not() {
     assert!(aggregate.is_over(at(5_000)));
     assert_eq!(bounds(&close(&mut aggregate, 5_000, 0)), (3_600_000, 3_610_000));
     assert_eq!(bounds(&close(&mut aggregate, 10_000, 0)), (0, 10_000));
+    // A stall may be as long as it likes: all of it passed for this process, too.
+    aggregate.close(at(3_605_000), Duration::from_secs(3_595), 0);
+    aggregate.advance(usize::MAX);
+    assert_eq!(bounds(&aggregate.take()), (10_000, 3_600_000));
+    // Stepped by an hour at the end of a window: no more than the window has passed.
+    aggregate.close(at(7_210_000), Duration::from_secs(10), 0);
+    aggregate.advance(usize::MAX);
+    assert_eq!(bounds(&aggregate.take()), (3_600_000, 3_610_000));
 }
 
 #[test]
@@ -193,7 +201,7 @@ fn an_event_of_the_new_window_closes_its_target_first() {
     for id in &ids {
         aggregate.apply(ProbeKind::Icmp, &received(*id));
     }
-    aggregate.close(at(10_000), 0);
+    aggregate.close(at(10_000), Duration::ZERO, 0);
     assert_eq!((aggregate.unclosed(), aggregate.ready()), (3, 0));
     aggregate.apply(ProbeKind::Icmp, &received(ids[2]));
     aggregate.apply(ProbeKind::Icmp, &received(ids[2]));
@@ -223,8 +231,8 @@ fn a_window_that_ends_early_finds_the_one_before_closed() {
     let mut aggregate = aggregate(0);
     let a = aggregate.add(ProbeKind::Icmp, place("a"));
     aggregate.apply(ProbeKind::Icmp, &received(a));
-    aggregate.close(at(10_000), 3);
-    aggregate.close(at(20_000), 4);
+    aggregate.close(at(10_000), Duration::ZERO, 3);
+    aggregate.close(at(20_000), Duration::ZERO, 4);
     aggregate.advance(usize::MAX);
     let all = aggregate.take();
     assert_eq!(names(&all), [("a", 1), ("a", 0)]);
@@ -291,7 +299,7 @@ fn a_target_that_is_only_asked_has_no_records_and_holds_up_no_round() {
     aggregate.waive(ProbeKind::Icmp, waiting);
     aggregate.waive(ProbeKind::Icmp, waiting);
     assert!(aggregate.is_first_round_done(false));
-    aggregate.close(at(10_000), 0);
+    aggregate.close(at(10_000), Duration::ZERO, 0);
     aggregate.advance(usize::MAX);
     let made: Vec<_> = aggregate
         .take()
@@ -303,7 +311,7 @@ fn a_target_that_is_only_asked_has_no_records_and_holds_up_no_round() {
     // Its id is free again once it is gone.
     aggregate.leave(ProbeKind::Grpc, asked);
     aggregate.apply(ProbeKind::Grpc, &event(asked, What::Gone));
-    aggregate.close(at(20_000), 0);
+    aggregate.close(at(20_000), Duration::ZERO, 0);
     aggregate.advance(usize::MAX);
     assert_eq!(aggregate.take().len(), 1);
     assert_eq!(aggregate.add(ProbeKind::Grpc, place("b")), asked);

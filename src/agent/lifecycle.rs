@@ -204,6 +204,7 @@ impl Agent {
             shared: Arc::clone(&shared),
             books: Books::new(probers.pings(), probers.method(ProbeKind::Grpc).is_none()),
             aggregate: Aggregate::new(width_ms, began, probers.manners(&config, &source)),
+            opened: tokio::time::Instant::now(),
             closed_by: tokio::time::Instant::now(),
             probers,
             publisher: Arc::clone(&publisher),

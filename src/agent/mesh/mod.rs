@@ -53,6 +53,8 @@ pub(crate) struct Mesh {
     pub(crate) peer_totals: Option<PeerTotals>,
     pub(crate) aggregate: Aggregate,
     pub(crate) books: Books,
+    /// When the open window was opened.
+    pub(crate) opened: Instant,
     /// When all summaries of the window that was closed last are to be made.
     pub(crate) closed_by: Instant,
     pub(crate) resolver: Resolver,
@@ -117,6 +119,9 @@ impl Mesh {
                 Some(answer) = inbox.answers.recv() => self.take_answer(answer),
                 read = inbox.grpc.recv_many(&mut pings, 256), if pinging => {
                     pinging = read > 0;
+                    // The thread may have said that a window is over, and nobody heard it yet: after a stall of this host
+                    // what was skipped meanwhile would be told as of the time before it.
+                    self.read_reports();
                     pings.drain(..).for_each(|ping| self.take_ping(ping));
                 }
                 _ = drain.tick() => self.take_reports(),

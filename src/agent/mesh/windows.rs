@@ -66,8 +66,15 @@ impl Mesh {
         }
     }
 
-    /// Empties the report ring; ends a window when the thread's clock has passed its end.
+    /// Empties the report ring, and goes on with what has to be done from time to time.
     pub(super) fn take_reports(&mut self) {
+        self.read_reports();
+        self.advance_closing();
+        self.books.show(&self.shared.books, &self.shared.totals);
+    }
+
+    /// Empties the report ring; ends a window when the thread's clock has passed its end.
+    pub(super) fn read_reports(&mut self) {
         while let Some(report) = self.probers.report() {
             match report {
                 Report::Event(kind, event) => self.apply(kind, event),
@@ -82,8 +89,6 @@ impl Mesh {
                 self.hand_over();
             }
         }
-        self.advance_closing();
-        self.books.show(&self.shared.books, &self.shared.totals);
     }
 
     /// Ends the window, or lets it go on where this host has not got through with the one before: the sinks would be handed
@@ -105,7 +110,9 @@ impl Mesh {
             self.aggregate.advance(PORTION);
             self.hand_over();
         }
-        self.aggregate.close(now, self.probers.receive_drops());
+        let opened = std::mem::replace(&mut self.opened, Instant::now());
+        self.aggregate
+            .close(now, self.opened - opened, self.probers.receive_drops());
         self.books.closed(&self.shared.totals);
         self.hand_over();
         self.closed_by = Instant::now() + self.config.window / 2;
