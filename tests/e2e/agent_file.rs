@@ -5,20 +5,13 @@ use distributed_trace_tests::error::{LabError, Result};
 use distributed_trace_tests::lock::take_turn;
 use distributed_trace_tests::namespaces::{Lan, Namespace};
 use distributed_trace_tests::ping::number;
-use distributed_trace_tests::process::{DEADLINE, Process, dt, wait_for, wait_until};
+use distributed_trace_tests::process::{DEADLINE, Process, dt, now_ms, wait_for, wait_until};
 use distributed_trace_tests::python;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
-
-fn now_ms() -> Result<u64> {
-    Ok(u64::try_from(
-        SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis(),
-    )?)
-}
 
 /// One entry of a peers file: node `n{i}` of a lan, in one of two zones.
 fn entry(i: usize) -> String {

@@ -7,23 +7,17 @@ use distributed_trace_tests::forward::forward;
 use distributed_trace_tests::namespaces::Lan;
 use distributed_trace_tests::original::ping_once;
 use distributed_trace_tests::ping::number;
+use distributed_trace_tests::process::now_ms;
 use distributed_trace_tests::wire::{Seen, see};
 use distributed_trace_tests::znodes::Znodes;
 use distributed_trace_tests::zookeeper::ZooKeeper;
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 const AGENTS: usize = 3;
 const KINDS: usize = 3;
 const SWITCH: &str = "/distributed_trace/control/probing";
 /// Windows are twice as long, so each holds a probe of each pair and kind.
 const INTERVAL_MS: u64 = 2_000;
-
-fn now_ms() -> Result<u64> {
-    Ok(u64::try_from(
-        SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis(),
-    )?)
-}
 
 /// Waits for two windows, one after the other, that began at `since` or later and whose records, one for each pair and kind,
 /// all fulfil `condition`.

@@ -11,7 +11,8 @@ fn probe_thread(pid: u32) -> Result<(String, String, String)> {
     for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
         let task = task?.path();
         let read = |name: &str| std::fs::read_to_string(task.join(name));
-        if read("comm")?.trim() == "dt-probe" {
+        // One that has just ended has no name.
+        if read("comm").is_ok_and(|name| name.trim() == "dt-probe") {
             let (stat, status) = (read("stat")?, read("status")?);
             let fields: Vec<_> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
             let cpus = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));

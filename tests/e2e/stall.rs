@@ -58,6 +58,7 @@ fn raw_drops(namespace: &Namespace) -> Result<u64> {
 /// While the agent is stopped somebody who has seen its probes fills its receive buffer; the true answers come after that.
 #[test]
 fn answers_that_find_the_buffer_full_are_skipped_and_not_lost() -> Result {
+    let _turn = take_turn()?;
     let line = DelayedPair::new(Duration::from_millis(400))?;
     let directory = tempfile::tempdir()?;
     let peers = directory.path().join("peers.toml");
@@ -170,7 +171,7 @@ fn a_stall_is_skipped_turns_and_neither_a_burst_nor_loss() -> Result {
         // Every turn is in the one or in the other, but for those in flight at either end.
         let due = span / PERIOD_MS;
         assert!(
-            (sent + skipped).abs_diff(due) <= 20,
+            (sent + skipped).abs_diff(due) <= 50,
             "{sent} sent, {skipped} skipped of {due} due: {said}"
         );
         if kind != "grpc" {

@@ -137,7 +137,7 @@ fn the_unit_measures_with_one_capability_and_ends_in_order() -> Result {
 
 #[test]
 fn a_stuck_agent_is_restarted_and_a_wrong_configuration_is_not() -> Result {
-    let soon = "[Service]\nWatchdogSec=2s\nRestartSec=100ms\n";
+    let soon = "[Service]\nWatchdogSec=10s\nRestartSec=100ms\n";
     let systemd = boot(&[("distributed-trace.service.d/soon.conf", soon)], AGENT, "")?;
     systemd.systemctl(&["start", NAME])?;
     let stuck = systemd.show(NAME)?["MainPID"].clone();

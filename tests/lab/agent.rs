@@ -7,7 +7,9 @@ use crate::process::{Finished, Process, dt};
 use crate::scrape::Scrape;
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -18,6 +20,8 @@ pub struct Agent {
     pub process: Process,
     directory: tempfile::TempDir,
     records: PathBuf,
+    /// Up to which byte the lines of that file were counted, and how many there were.
+    counted: Cell<(u64, usize)>,
 }
 
 /// An agent to be started.
@@ -92,11 +96,19 @@ impl Agent {
     /// # Errors
     /// Where the file can't be read.
     pub fn count_records(&self) -> Result<usize> {
-        match std::fs::read(&self.records) {
-            Ok(bytes) => Ok(bytes.iter().filter(|byte| **byte == b'\n').count()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
-            Err(error) => Err(error.into()),
-        }
+        let mut file = match std::fs::File::open(&self.records) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+            Err(error) => return Err(error.into()),
+        };
+        // Asked again and again of a large file: only what is new is read, so that the agent keeps its processor.
+        let (mut offset, mut lines) = self.counted.get();
+        let mut fresh = Vec::new();
+        file.seek(SeekFrom::Start(offset))?;
+        offset += file.read_to_end(&mut fresh)? as u64;
+        lines += fresh.iter().filter(|byte| **byte == b'\n').count();
+        self.counted.set((offset, lines));
+        Ok(lines)
     }
 
     /// Waits until `condition` gives a value for the records written by then; fails at once when the agent ends.
@@ -145,6 +157,7 @@ impl Agent {
             process,
             records,
             directory,
+            ..
         } = self;
         let finished = process.finish()?;
         if ["panicked", "the books don't balance"]
@@ -212,6 +225,7 @@ impl Builder {
             process,
             records: self.directory.path().join("records"),
             directory: self.directory,
+            counted: Cell::default(),
         })
     }
 }

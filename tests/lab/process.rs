@@ -72,6 +72,15 @@ pub fn threads(pid: u32) -> Result<Vec<String>> {
     Ok(statuses)
 }
 
+/// The wall clock, milliseconds since the epoch.
+///
+/// # Errors
+/// Where it stands before that.
+pub fn now_ms() -> Result<u64> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    Ok(u64::try_from(now.as_millis())?)
+}
+
 /// The value of a line of such a status.
 ///
 /// # Errors

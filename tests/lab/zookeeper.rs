@@ -217,6 +217,8 @@ impl ZooKeeper {
         let log = File::create(self.directory.path().join("server.log"))?;
         let child = Command::new("java")
             .args(["-Xmx256m", "-XX:+UseSerialGC", "-cp", &CLASS_PATH.join(":")])
+            // A slow disk is nothing that a test is about: what a killed server wrote is in the page cache.
+            .arg("-Dzookeeper.forceSync=no")
             .args(&self.java)
             .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
             .arg(self.directory.path().join("zoo.cfg"))

@@ -3,15 +3,18 @@
 use distributed_trace_tests::agent::Agent;
 use distributed_trace_tests::error::{Context, Result};
 use distributed_trace_tests::fabric::{Fabric, Link};
-use distributed_trace_tests::process::wait_for;
-use dt_collect::diagnosis::{Diagnosis, DiagnosisConfig, Findings};
+use distributed_trace_tests::ping::number;
+use distributed_trace_tests::process::{now_ms, wait_for};
+use dt_collect::diagnosis::{Diagnosis, DiagnosisConfig, Finding, FindingKind, Findings};
 use dt_collect::intake::{Intake, Message, Outcome};
 use dt_collect::{Ingest, Matrix, MatrixConfig, View};
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// Three zones, five racks, ten nodes.
 const ZONES: [&[usize]; 3] = [&[2, 2], &[2, 2], &[2]];
@@ -39,6 +42,8 @@ pub(crate) struct Lab<'f> {
     intake: Intake,
     diagnosis: Diagnosis,
     looked_at_ms: u64,
+    /// Turns that were due and those skipped, by the end of a window and the node.
+    turns: BTreeMap<(u64, String), (u64, u64)>,
     /// No records are read at all.
     pub(crate) blind: bool,
 }
@@ -62,6 +67,7 @@ impl<'f> Lab<'f> {
             matrix,
             diagnosis: Diagnosis::new(DiagnosisConfig::default()),
             looked_at_ms: 0,
+            turns: BTreeMap::new(),
             blind: false,
         };
         lab.write_peers(&[])?;
@@ -172,19 +178,30 @@ impl<'f> Lab<'f> {
                 };
                 let outcome = self.intake.take(&message, now_ms()?);
                 assert_eq!(outcome, Outcome::Record(Ingest::Merged), "{line}");
+                let record: Value = serde_json::from_str(line)?;
+                let node = record["src_node"].as_str().unwrap_or_default().to_owned();
+                let (due, skipped) = self.turns.entry((number(&record, "window_end_ms")?, node)).or_default();
+                *due += number(&record, "sent")? + number(&record, "skipped")?;
+                *skipped += number(&record, "skipped")?;
             }
         }
         self.intake.turn();
         Ok(())
     }
 
+    /// Whether it is the truth about the machine that all this runs on: for a moment it left an agent no processor, and that
+    /// is found and said, as it should be.
+    pub(crate) fn is_of_this_machine(&self, finding: &Finding) -> bool {
+        let recent = (self.looked_at_ms.saturating_sub(4_000), String::new())..;
+        let stalled = |node: &String| {
+            let mut windows = self.turns.range(recent.clone()).filter(|((_, of), _)| of == node);
+            windows.any(|(_, (due, skipped))| skipped * 5 >= *due)
+        };
+        finding.kind == FindingKind::ProberAtFault && finding.subject.nodes.iter().all(stalled)
+    }
+
     /// How many records were read.
     pub(crate) fn records(&self) -> u64 {
         self.intake.stats().merged.load(Ordering::Relaxed)
     }
-}
-
-fn now_ms() -> Result<u64> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    Ok(u64::try_from(now.as_millis())?)
 }

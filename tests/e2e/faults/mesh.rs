@@ -62,7 +62,7 @@ impl Mesh {
             let builder = Agent::builder(node, &format!("n{i}"), &Lan::address(i))?
                 .env("SERVERS_ZK", &zookeeper.servers())
                 .env("CONN_TIMEOUT", &SESSION.as_secs().to_string())
-                .args("--probe icmp,tcp,grpc --window 1s --interval 100ms --timeout 1s");
+                .args("--probe icmp,tcp,grpc --window 1s --interval 100ms --timeout 2s");
             agents.push(prepare(i, node, builder)?.start()?);
         }
         let mut mesh = Mesh { zookeeper, lan, agents };

@@ -14,7 +14,7 @@ const AGENTS: usize = 3;
 fn start(zookeeper: &ZooKeeper, lan: &Lan, i: usize) -> Result<Agent> {
     Agent::builder(&lan.nodes[i], &format!("n{i}"), &Lan::address(i))?
         .env("SERVERS_ZK", &zookeeper.servers())
-        .args("--probe icmp,tcp,grpc --window 1s --interval 100ms --timeout 1s")
+        .args("--probe icmp,tcp,grpc --window 1s --interval 100ms --timeout 2s")
         .start()
 }
 

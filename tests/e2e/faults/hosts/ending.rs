@@ -8,7 +8,7 @@ use distributed_trace_tests::forward::forward;
 use distributed_trace_tests::kafka::{self, Kafka};
 use distributed_trace_tests::loopback::SUMMARIES;
 use distributed_trace_tests::ping::number;
-use distributed_trace_tests::process::{DEADLINE, wait_until};
+use distributed_trace_tests::process::{DEADLINE, now_ms, wait_until};
 use distributed_trace_tests::topic;
 use distributed_trace_tests::transactions::{Transaction, What, transactions};
 use distributed_trace_tests::znodes::Znodes;
@@ -100,27 +100,28 @@ fn a_killed_agent_is_counted_as_failing_until_its_session_ends_and_never_after()
         assert_eq!(entries.len(), 1, "{entries:?}");
         let mark = format!("{MARK}{victim}");
         znodes.create(&mark, b"")?;
-        mesh.agents[victim].process.signal(Signal::SIGKILL)?;
         if victim == 3 {
+            // Before the process: a kernel without it would refuse for as long as it can be reached.
             mesh.node(victim).ip("link set eth0 down")?;
         }
+        mesh.agents[victim].process.signal(Signal::SIGKILL)?;
         mesh.wait_until_known(&[0, 1], &name, false)?;
         let ended = since_mark(&mesh, &mark, |what| match what {
             What::SessionEnded(nodes) => nodes.contains(&entries[0]),
             _ => false,
         })?;
-        // The server looks once a tick of half a second, and rounds up to it.
-        let most = i64::try_from(SESSION.as_millis())? + 1_500;
+        // The server looks once a tick of half a second, and rounds up to it; a busy machine needs some time to kill.
+        let most = i64::try_from(SESSION.as_millis())? + 2_500;
         assert!(
             (0..=most).contains(&ended),
             "{name}: its session ended after {ended} ms"
         );
         for i in [0, 1] {
-            dropped_at.insert((i, name.clone()), newest(&mesh.agents[i].records()?)?);
+            dropped_at.insert((i, name.clone()), now_ms()?);
         }
     }
     for i in [0, 1] {
-        mesh.wait_for_windows(i, 5)?;
+        mesh.wait_for_windows(i, 7)?;
     }
     mesh.scrape(&[0, 1])?;
     let lives: Vec<_> = mesh.agents.drain(..2).map(end).collect::<Result<_>>()?;
@@ -143,7 +144,7 @@ fn a_killed_agent_is_counted_as_failing_until_its_session_ends_and_never_after()
             // What was in flight is decided within its time-out.
             let after = records
                 .iter()
-                .filter(|record| record["window_start_ms"].as_u64() >= Some(dropped + 2_000));
+                .filter(|record| record["window_start_ms"].as_u64() >= Some(dropped + 3_000));
             assert_eq!(after.count(), 0, "dropped by {dropped}: {said}");
         }
     }
@@ -165,7 +166,7 @@ fn an_agent_started_again_before_its_old_session_ends_is_one_member_and_measured
     )?
     .env("SERVERS_ZK", &mesh.zookeeper.servers())
     .env("CONN_TIMEOUT", &SESSION.as_secs().to_string())
-    .args("--probe icmp,tcp,grpc --window 1s --interval 100ms --timeout 1s")
+    .args("--probe icmp,tcp,grpc --window 1s --interval 100ms --timeout 2s")
     .start()?;
     mesh.agents.insert(0, again);
     mesh.wait_for_answers()?;

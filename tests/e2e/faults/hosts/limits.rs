@@ -174,7 +174,12 @@ fn check_short(records: &[Value], missed: &str) -> Result {
         if peer == "hole" {
             assert_eq!(sum(&records, "received")?, 0, "{said}");
             assert!(lost > 0 && refused == 0 && unreachable == 0, "{said}");
-            assert_eq!(send_error > 0, kind == "tcp" && missed == "send_error", "{said}");
+            match (kind.as_str(), missed) {
+                ("tcp", "send_error") => assert!(send_error > 0, "{said}"),
+                // Its connections to the hole are made from the same ports.
+                ("grpc", "send_error") => {}
+                _ => assert_eq!(send_error, 0, "{said}"),
+            }
         } else {
             assert_eq!([lost, refused, unreachable, send_error], [0; 4], "{said}");
         }
