@@ -224,8 +224,8 @@ impl Aggregate {
     }
 
     /// Ends the open window, for which there will be one summary of each target, and opens the one that `now` falls
-    /// into. `passed` since it was opened, by a clock that is never stepped. `drops` is the host's total of receive drops. [`Aggregate::advance`] makes the summaries; those of the
-    /// window before that it didn't come to are made first.
+    /// into. `passed` since it was opened, by a clock that is never stepped; `drops` is the host's total of receive drops.
+    /// [`Aggregate::advance`] makes the summaries; those of the window before that it didn't come to are made first.
     pub(crate) fn close(&mut self, now: Wall, passed: Duration, drops: u64) {
         self.advance(usize::MAX);
         let next = Window::containing(now, self.width_ms);

@@ -106,13 +106,17 @@ impl Mesh {
     }
 
     /// Where probes failed on this host, the way to the peer may have changed: a SYN's checksum is made for the address
-    /// it leaves from. Starts anew with those peers whose source is another one now. A peer that there was no way to is
-    /// always looked at: once there is one again, its SYNs leave, and are lost for their checksum.
+    /// it leaves from. Starts anew with those peers whose source is another one now. One that is probed without a known
+    /// way is always looked at: once there is one again, nothing else need fail here.
     pub(super) fn reroute(&mut self) {
         let failing = |peer: &&Peer| {
-            let last = |kind: &ProbeKind| self.aggregate.last(*kind, peer.targets[*kind as usize]?);
-            let mut last = ProbeKind::ALL.iter().filter_map(last);
-            peer.source.is_none() || last.any(|last| last.unreachable + last.send_error > 0)
+            let failed = |kind: ProbeKind, id| {
+                let last = self.aggregate.last(kind, id);
+                last.is_some_and(|last| last.unreachable + last.send_error > 0)
+            };
+            // Who is refused has no targets.
+            let mut targets = ProbeKind::ALL.iter().zip(peer.targets);
+            targets.any(|(kind, id)| id.is_some_and(|id| peer.source.is_none() || failed(*kind, id)))
         };
         let moved: Vec<String> = self
             .peers
