@@ -126,6 +126,8 @@ fn members_that_may_not_be_probed_or_never_answer_are_left_in_peace() -> Result 
     for (i, agent) in agents.into_iter().enumerate() {
         let (finished, records) = agent.terminate()?;
         assert_eq!(finished.status.code(), Some(0), "{finished}");
+        // Nobody's way changes here: who may not be probed isn't begun again and again.
+        assert!(!finished.stderr.contains("the way to a peer"), "{finished}");
         check_records(&records, 1000)?;
         let pairs = by_pair(&records)?;
         assert!(
