@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use distributed_trace_tests::error::Result;
 use distributed_trace_tests::process::{Process, dt, wait_for};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Agents of the demo, and so 30 ordered pairs.
 const PAIRS: usize = 6 * 5;
@@ -25,6 +25,15 @@ fn start(mut command: Command) -> Result<(Process, String)> {
         Ok(after.and_then(|after| Some(after.split_once('\n')?.0.to_owned())))
     })?;
     Ok((demo, address))
+}
+
+/// `dt` without any capability.
+fn unprivileged() -> Result<Command> {
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"])
+        .arg(dt()?);
+    Ok(command)
 }
 
 fn get(address: &str, path: &str) -> Result<(String, String)> {
@@ -101,12 +110,8 @@ fn every_pair_and_kind_has_numbers_from_the_first_answer() -> Result {
 
 #[test]
 fn without_the_privilege_it_measures_what_it_can_and_says_what_to_do() -> Result {
-    let mut command = Command::new("setpriv");
-    command
-        .args(["--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"])
-        .arg(dt()?);
     let started = Instant::now();
-    let (demo, address) = start(command)?;
+    let (demo, address) = start(unprivileged()?)?;
     let pairs = all_pairs(started, &address, &["tcp", "grpc"])?;
     assert_eq!(of(&pairs, "icmp").len(), 0);
     let tcp = of(&pairs, "tcp");
@@ -123,17 +128,49 @@ fn without_the_privilege_it_measures_what_it_can_and_says_what_to_do() -> Result
     Ok(())
 }
 
-#[test]
-fn a_fault_is_brought_in_and_named() -> Result {
-    let mut command = Command::new(dt()?);
-    command
-        .env("DT_DEMO_FAULT", "dead-node")
-        .env("DT_DEMO_FAULT_AFTER", "3s");
-    let (mut demo, _) = start(command)?;
-    demo.wait_for("the finding", |demo| {
-        Ok(demo.stdout()?.contains("! node-5 is down").then_some(()))
+/// Starts the demo with a fault, and waits until its page names it: the kind, and the subject's parts that aren't empty.
+fn named(mut command: Command, fault: &str, kind: &str, subject: &Value) -> Result {
+    command.env("DT_DEMO_FAULT", fault).env("DT_DEMO_FAULT_AFTER", "3s");
+    let (demo, address) = start(command)?;
+    let about = |(part, expected): (&String, &Value), found: &Value| found["subject"][part] == *expected;
+    wait_for(&format!("{kind} for {fault}"), || {
+        let told: Value = serde_json::from_str(&get(&address, "/api/v1/findings")?.1)?;
+        let parts = subject.as_object().into_iter().flatten();
+        let is_it = |found: &&Value| found["kind"] == kind && parts.clone().all(|part| about(part, found));
+        let findings = told["findings"].as_array().into_iter().flatten();
+        Ok(findings.clone().any(|found| is_it(&found)).then_some(()))
     })?;
     demo.terminate()?.expect_code(0)?;
+    Ok(())
+}
+
+#[test]
+fn a_fault_is_brought_in_and_named() -> Result {
+    for (fault, kind, subject) in [
+        ("dead-node", "node_down", json!({"nodes": ["node-5"]})),
+        (
+            "slow-pair",
+            "one_direction",
+            json!({"source": "node-3", "destination": "node-4"}),
+        ),
+        ("busy-node", "node_slow", json!({"nodes": ["node-6"]})),
+        (
+            "zone-loss",
+            "one_direction",
+            json!({"source": "zone-a", "destination": "zone-b"}),
+        ),
+    ] {
+        named(Command::new(dt()?), fault, kind, &subject)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_fault_is_named_without_the_privilege_too() -> Result {
+    for (fault, from, to) in [("lossy-pair", "node-2", "node-5"), ("zone-loss", "zone-a", "zone-b")] {
+        let subject = json!({"source": from, "destination": to});
+        named(unprivileged()?, fault, "one_direction", &subject)?;
+    }
     Ok(())
 }
 

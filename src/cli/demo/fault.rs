@@ -89,10 +89,19 @@ impl Wire {
         }
     }
 
-    /// True once in `n` times, evenly.
+    /// True once in `n` times on average, by no pattern: probes take their turns in a fixed order, and every second of all
+    /// could be every one to the same port of the same peer.
     fn once_in(&self, n: u64) -> bool {
-        self.passed.fetch_add(1, Relaxed).is_multiple_of(n)
+        scattered(self.passed.fetch_add(1, Relaxed)).is_multiple_of(n)
     }
+}
+
+/// SplitMix64's output for the state `turn` (Steele, Lea, Flood 2014).
+fn scattered(turn: u64) -> u64 {
+    let mut mixed = turn.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 impl Between for Wire {
@@ -140,20 +149,28 @@ mod tests {
 
     use super::*;
 
-    fn passed(fault: Fault, on: bool, node: &str, zone: &'static str, to: (&str, &str)) -> Vec<What> {
+    const TURNS: usize = 600;
+
+    fn wire(fault: Fault, on: bool, node: &str, zone: &'static str) -> Wire {
         let switch = Switch::new(fault);
         if on {
             switch.turn_on();
         }
-        let wire = Wire::new(switch, node, zone);
-        let destination = Endpoint {
-            node: to.0.into(),
-            zone: to.1.into(),
+        Wire::new(switch, node, zone)
+    }
+
+    fn endpoint((node, zone): (&str, &str)) -> Endpoint {
+        Endpoint {
+            node: node.into(),
+            zone: zone.into(),
             ..Endpoint::default()
-        };
-        let answered = Event {
+        }
+    }
+
+    fn answered(source_port: u16) -> Event {
+        Event {
             target: TargetId(0),
-            source_port: 0,
+            source_port,
             what: What::Received(Sample {
                 rtt_ns: 50_000,
                 host_delay_ns: Some(1),
@@ -161,9 +178,13 @@ mod tests {
                 rx: Clock::Kernel,
                 fallback: false,
             }),
-        };
-        (0..6)
-            .map(|_| wire.pass(&destination, ProbeKind::Icmp, answered).what)
+        }
+    }
+
+    fn passed(fault: Fault, on: bool, node: &str, zone: &'static str, to: (&str, &str)) -> Vec<What> {
+        let (wire, destination) = (wire(fault, on, node, zone), endpoint(to));
+        (0..TURNS)
+            .map(|_| wire.pass(&destination, ProbeKind::Icmp, answered(0)).what)
             .collect()
     }
 
@@ -174,14 +195,44 @@ mod tests {
     #[test]
     fn a_fault_hits_what_it_says_and_nothing_else() {
         let (b, a) = (("node-5", "zone-b"), ("node-1", "zone-a"));
-        assert_eq!(lost(&passed(Fault::DeadNode, true, "node-1", "zone-a", b)), 6);
-        assert_eq!(lost(&passed(Fault::DeadNode, true, "node-5", "zone-b", a)), 6);
-        assert_eq!(lost(&passed(Fault::DeadNode, true, "node-2", "zone-a", a)), 0);
-        assert_eq!(lost(&passed(Fault::DeadNode, false, "node-1", "zone-a", b)), 0);
-        assert_eq!(lost(&passed(Fault::LossyPair, true, "node-2", "zone-a", b)), 3);
-        assert_eq!(lost(&passed(Fault::LossyPair, true, "node-1", "zone-a", b)), 0);
-        assert_eq!(lost(&passed(Fault::ZoneLoss, true, "node-1", "zone-a", b)), 2);
-        assert_eq!(lost(&passed(Fault::ZoneLoss, true, "node-5", "zone-b", a)), 0);
+        let lost = |fault, on, node, zone, to| lost(&passed(fault, on, node, zone, to));
+        assert_eq!(lost(Fault::DeadNode, true, "node-1", "zone-a", b), TURNS);
+        assert_eq!(lost(Fault::DeadNode, true, "node-5", "zone-b", a), TURNS);
+        assert_eq!(lost(Fault::DeadNode, true, "node-2", "zone-a", a), 0);
+        assert_eq!(lost(Fault::DeadNode, false, "node-1", "zone-a", b), 0);
+        assert!((250..=350).contains(&lost(Fault::LossyPair, true, "node-2", "zone-a", b)));
+        assert_eq!(lost(Fault::LossyPair, true, "node-1", "zone-a", b), 0);
+        assert!((150..=250).contains(&lost(Fault::ZoneLoss, true, "node-1", "zone-a", b)));
+        assert_eq!(lost(Fault::ZoneLoss, true, "node-5", "zone-b", a), 0);
+    }
+
+    /// In the order in which an agent probes: peer by peer, kind by kind, a port further each round.
+    #[test]
+    fn loss_is_the_same_for_every_peer_kind_and_flow() {
+        let kinds = [ProbeKind::Icmp, ProbeKind::Tcp, ProbeKind::Grpc];
+        let peers = ["node-4", "node-5", "node-6"].map(|node| endpoint((node, "zone-b")));
+        for (fault, share) in [(Fault::LossyPair, 2), (Fault::ZoneLoss, 3)] {
+            let wire = wire(fault, true, "node-2", "zone-a");
+            let mut lost = std::collections::BTreeMap::new();
+            for round in 0..8 * TURNS {
+                for peer in peers
+                    .iter()
+                    .filter(|peer| fault == Fault::ZoneLoss || peer.node == LOSSY.1)
+                {
+                    for kind in kinds {
+                        let port = (round % 8) as u16;
+                        let what = wire.pass(peer, kind, answered(port)).what;
+                        let count = lost.entry((peer.node.clone(), kind.as_str(), port)).or_insert(0);
+                        *count += usize::from(what == What::Failed(Fate::Lost));
+                    }
+                }
+            }
+            let fair = TURNS / share;
+            assert!(
+                lost.values().all(|count| (fair * 3 / 4..=fair * 5 / 4).contains(count)),
+                "{fault:?}: {lost:?}"
+            );
+        }
     }
 
     #[test]
