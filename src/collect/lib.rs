@@ -1,7 +1,7 @@
 //! Summary records to a matrix: the page and its JSON.
 //!
-//! [`Matrix`] takes summaries in and merges them exactly over a rolling minute; [`http::serve`] shows it as a page and
-//! as JSON; [`terminal::summary_table`] prints it.
+//! [`Matrix`] takes summaries in and merges them exactly over a minute, ten minutes and an hour; [`http::serve`] shows it
+//! as a page and as JSON; [`terminal::summary_table`] prints it.
 
 mod census;
 pub mod clock;

@@ -56,6 +56,20 @@ async function load() {
     return;
   }
   loading = true;
+  try {
+    // What goes wrong in drawing is no news of the server.
+    if (await ask()) paint();
+  } finally {
+    loading = false;
+    if (again) {
+      again = false;
+      load();
+    }
+  }
+}
+
+// Whether the server answered; what it says is what is to be shown then.
+async function ask() {
   const from = performance.now();
   try {
     shown.status = await get("/api/v1/status");
@@ -65,23 +79,18 @@ async function load() {
       state.open ? get("/api/v1/pair", { source: state.src, destination: state.dst, view: state.view }) : null,
     ]);
     Object.assign(shown, { model: new Model(matrix, isPart(findings) ? "not read here" : "not probed"), findings, pair, lost: false });
-    loadedAt = performance.now();
-    took = loadedAt - from;
-    byId("login").hidden = true;
-    byId("page").hidden = false;
-    paint();
   } catch (error) {
     shown.lost = true;
     if (error instanceof Refused) login();
     else if (!(error instanceof TypeError)) console.warn(String(error));
     link();
-  } finally {
-    loading = false;
-    if (again) {
-      again = false;
-      load();
-    }
+    return false;
   }
+  loadedAt = performance.now();
+  took = loadedAt - from;
+  byId("login").hidden = true;
+  byId("page").hidden = false;
+  return true;
 }
 
 // A matrix that isn't given, as one too large, is an empty one with the reason.

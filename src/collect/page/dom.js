@@ -36,13 +36,12 @@ export function check(name, chosen) {
   for (const input of document.querySelectorAll(`input[name="${name}"]`)) input.checked = input.value === chosen;
 }
 
-const two = (number) => String(number).padStart(2, "0");
-
 // UTC, with the date where it isn't today's.
 export function clock(ms, now) {
   const at = new Date(ms);
-  const time = `${two(at.getUTCHours())}:${two(at.getUTCMinutes())}:${two(at.getUTCSeconds())} UTC`;
-  return new Date(now).toDateString() === at.toDateString() ? time : `${at.toISOString().slice(0, 10)} ${time}`;
+  const [today, day] = [new Date(now), at].map((moment) => moment.toISOString().slice(0, 10));
+  const time = `${at.toISOString().slice(11, 19)} UTC`;
+  return today === day ? time : `${day} ${time}`;
 }
 
 export function span(ms) {

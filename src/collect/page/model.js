@@ -12,6 +12,17 @@ const order = new Intl.Collator("en", { numeric: true });
 // "region", "region/zone", "region/zone/rack" of a group, as filters name them.
 export const placeOf = (group, depth) => [group.region, group.zone, group.rack].slice(0, depth).map(encodeURIComponent).join("/");
 
+// A place from an address, written as placeOf writes it; null where it is none.
+export function placed(text) {
+  const parts = text ? text.split("/") : [];
+  if (parts.length === 0 || parts.length > 3) return null;
+  try {
+    return parts.map((part) => encodeURIComponent(decodeURIComponent(part))).join("/");
+  } catch {
+    return null; // a percent sign that begins no letter
+  }
+}
+
 export const within = (group, place) => place === null || placeOf(group, place.split("/").length) === place;
 
 export const NOTHING = {

@@ -1,5 +1,6 @@
 // What the page shows, and the address that says so: whoever opens a copied link sees the same.
 
+import { placed } from "./model.js";
 import { LEVELS, METRICS, PROBES, VIEWS, known } from "./scale.js";
 
 const FRESH = {
@@ -21,13 +22,14 @@ export const state = { ...FRESH };
 
 export const MOST_ZOOM = 64;
 
+// Links are typed and cut by hand: what nobody can have meant counts as not there.
 export function recall() {
   const hash = new URLSearchParams(location.hash.slice(1));
   const one = (name, list) => (known(list, hash.get(name)) ? hash.get(name) : FRESH[name]);
   const zoom = Number(hash.get("zoom"));
   Object.assign(state, FRESH, {
     level: one("level", LEVELS), probe: one("probe", PROBES), metric: one("metric", METRICS), view: one("view", VIEWS),
-    from: hash.get("from"), to: hash.get("to"), find: hash.get("find") ?? "", finding: hash.get("finding"),
+    from: placed(hash.get("from")), to: placed(hash.get("to")), find: hash.get("find") ?? "", finding: hash.get("finding"),
     zoom: zoom >= 1 && zoom <= MOST_ZOOM ? zoom : 1,
   });
   if (hash.has("src") && hash.has("dst")) Object.assign(state, { src: hash.get("src"), dst: hash.get("dst"), open: hash.get("open") === "1" });

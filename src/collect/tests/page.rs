@@ -244,6 +244,46 @@ fn the_address_holds_all_that_is_shown() {
 }
 
 #[test]
+fn what_a_link_cannot_mean_is_left_out() {
+    let server = Server::start(hour());
+    for hash in [
+        "#from=%25zz",
+        "#to=%25zz",
+        "#from=%25&to=a%2Fb%2Fc%2Fd",
+        "#level=x&probe=x&metric=x&view=x&zoom=x&open=1",
+    ] {
+        let mut browser = open(&server, hash, 1280, false);
+        assert_eq!(browser.text("#tile-nodes-sub"), "132 ICMP pairs shown", "{hash}");
+        assert_eq!(browser.eval("document.getElementById('frame').hidden"), json!(false));
+        assert!(!browser.text("#link").contains("unreachable"), "{hash}");
+        no_complaint(&browser);
+    }
+    // A place as people write it.
+    let mut browser = open(&server, "#from=/zone%2Da&to=%2F%257aone-c", 1280, false);
+    assert_eq!(browser.text("#tile-nodes-sub"), "16 ICMP pairs shown");
+    no_complaint(&browser);
+}
+
+#[test]
+fn a_fault_of_the_page_is_not_called_one_of_the_server() {
+    let matrix = mesh();
+    let server = Server::start(Arc::clone(&matrix));
+    let mut browser = open(&server, "", 1280, false);
+    let before = browser.text("#link-text");
+    browser.eval("document.getElementById('legend').remove()");
+    matrix.set_notes(vec!["Said after it broke.".into()]);
+    browser.wait("document.getElementById('notes').innerText === 'Said after it broke.'");
+    browser.wait(&format!(
+        "document.getElementById('link-text').innerText !== {}",
+        json!(before)
+    ));
+    assert_eq!(
+        browser.eval("document.getElementById('link').dataset.link"),
+        json!("live")
+    );
+}
+
+#[test]
 fn readable_at_both_widths_and_in_both_themes() {
     let server = Server::of(Site::new(hour()).findings(findings()));
     for (width, dark) in [(1280, false), (1280, true), (390, false), (390, true)] {

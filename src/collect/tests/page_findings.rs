@@ -90,6 +90,52 @@ fn the_verdict_says_who_is_at_fault() {
 }
 
 #[test]
+fn times_are_utc_with_the_date_of_another_utc_day() {
+    const MINUTE: u64 = 60_000;
+    /// The midnight between New Year's Eve and the first of January 2024, in UTC.
+    const MIDNIGHT: u64 = 1_704_067_200_000;
+    let say = |since_ms, now_ms| {
+        let finding = json!([{"kind": "rack", "subject": {"racks": ["zone-a/r1"]}, "summary": "", "evidence": [],
+            "confidence": 0.9, "since_ms": since_ms, "pattern": null, "pairs": 1}]);
+        Arc::new(Findings {
+            now_ms,
+            ..Findings::clone(&found(&finding, "unknown"))
+        })
+    };
+    let at_midnight = say(MIDNIGHT - 30 * MINUTE, MIDNIGHT + 10 * MINUTE);
+    let (tell, findings) = watch::channel(Arc::clone(&at_midnight));
+    let server = Server::of(Site::new(mesh()).findings(findings));
+    // In each of them other moments are of one day.
+    for place in ["America/Los_Angeles", "Asia/Tokyo", "UTC"] {
+        let mut browser = Browser::start(1280, 900, false);
+        browser.call("Emulation.setTimezoneOverride", json!({"timezoneId": place}));
+        browser.go(&format!("http://{}/", server.address));
+        for (findings, since) in [
+            (at_midnight.clone(), "since 2023-12-31 23:30:00 UTC (40 min)"),
+            // Around midnight in Los Angeles, and around midnight in Tokyo.
+            (
+                say(MIDNIGHT + 470 * MINUTE, MIDNIGHT + 490 * MINUTE),
+                "since 07:50:00 UTC (20 min)",
+            ),
+            (
+                say(MIDNIGHT + 890 * MINUTE, MIDNIGHT + 910 * MINUTE),
+                "since 14:50:00 UTC (20 min)",
+            ),
+        ] {
+            tell.send_replace(findings);
+            let length = &since[since.find('(').unwrap()..];
+            let start = &since[since.find(" UTC").unwrap() - 8..][..8];
+            browser.wait(&format!(
+                "['{start}', '{length}'].every(part => document.getElementById('verdict-since').innerText.includes(part))"
+            ));
+            assert_eq!(browser.text("#verdict-since"), since, "{place}");
+        }
+        tell.send_replace(Arc::clone(&at_midnight));
+        no_complaint(&browser);
+    }
+}
+
+#[test]
 fn without_records_or_without_an_answer_nothing_is_called_good() {
     let empty = Arc::new(Matrix::new(MatrixConfig::default()));
     let server = Server::of(Site::new(empty).findings(told(&json!([]), "normal")));

@@ -5,13 +5,11 @@
 
 #[path = "support/mesh.rs"]
 mod mesh;
+#[path = "support/scraper.rs"]
+mod scraper;
 
-use std::net::{SocketAddr, TcpListener};
-use std::process::Command;
 use std::sync::Arc;
 
-use distributed_trace_tests::agent::get;
-use distributed_trace_tests::process::{Process, wait_for};
 use dt_collect::diagnosis::Findings;
 use dt_collect::http::{self, Site};
 use dt_collect::{Level, Matrix, MatrixConfig, View, metrics};
@@ -20,7 +18,7 @@ use dt_probe::ProbeKind;
 use mesh::{NODES, pair, summary};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use serde_json::Value;
+use scraper::Prometheus;
 use tokio::sync::watch;
 
 const QUANTILES: [f64; 4] = [0.5, 0.9, 0.99, 0.999];
@@ -46,56 +44,6 @@ fn filled(now_ms: u64) -> Arc<Matrix> {
         }
     }
     matrix
-}
-
-struct Prometheus {
-    _process: Process,
-    address: String,
-    _folder: tempfile::TempDir,
-}
-
-impl Prometheus {
-    fn start(scraped: SocketAddr, options: &[&str]) -> Prometheus {
-        let folder = tempfile::tempdir().unwrap();
-        let configuration = folder.path().join("prometheus.yml");
-        let scrape = format!(
-            "scrape_configs: [{{job_name: dt-collect, scrape_interval: 1s, scrape_timeout: 1s, \
-            static_configs: [{{targets: ['{scraped}']}}]}}]"
-        );
-        std::fs::write(&configuration, scrape).unwrap();
-        let address = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .to_string();
-        let mut command = Command::new("prometheus");
-        command
-            .arg(format!("--config.file={}", configuration.display()))
-            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
-            .arg(format!("--web.listen-address={address}"))
-            .args(options);
-        let process = Process::spawn("prometheus (Debian: prometheus)", &mut command).unwrap();
-        Prometheus {
-            _process: process,
-            address,
-            _folder: folder,
-        }
-    }
-
-    /// The one value of an instant query; `None` where it has none yet.
-    fn query(&self, query: &str) -> Option<f64> {
-        let escaped: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let (status, body) = get(&self.address, &format!("/api/v1/query?query={escaped}")).ok()?;
-        let answer: Value = serde_json::from_str(&body).ok()?;
-        assert_eq!(status, 200, "{query}: {body}");
-        let results = answer["data"]["result"].as_array().unwrap();
-        assert!(results.len() < 2, "{query}: {body}");
-        results.first()?["value"][1].as_str().unwrap().parse().ok()
-    }
-
-    fn wait_for(&self, query: &str) -> f64 {
-        wait_for(&format!("an answer to {query}"), || Ok(self.query(query))).unwrap()
-    }
 }
 
 /// What the tests ask for, and of which layout it is.
@@ -132,8 +80,8 @@ fn quantiles_by_promql_are_those_of_the_matrix() {
     let routes = http::router(site, stopping);
     runtime.spawn(async move { axum::serve(listener, routes).await });
 
-    let native = Prometheus::start(scraped, &["--enable-feature=native-histograms"]);
-    let classic = Prometheus::start(scraped, &[]);
+    let native = Prometheus::start(scraped, &[], &["--enable-feature=native-histograms"]);
+    let classic = Prometheus::start(scraped, &[], &[]);
     for prometheus in [&native, &classic] {
         assert_eq!(prometheus.wait_for(r#"up{job="dt-collect"} == 1"#), 1.0);
     }

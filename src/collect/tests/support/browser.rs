@@ -25,6 +25,13 @@ pub struct Browser {
 impl Browser {
     /// Starts Chromium and opens `url` in a window of this size.
     pub fn open(url: &str, width: u32, height: u32, dark: bool) -> Self {
+        let mut browser = Self::start(width, height, dark);
+        browser.go(url);
+        browser
+    }
+
+    /// With an empty tab, for what must be arranged before a page is loaded.
+    pub fn start(width: u32, height: u32, dark: bool) -> Self {
         let program = [
             "/usr/bin/chromium",
             "/usr/bin/chromium-browser",
@@ -91,9 +98,12 @@ impl Browser {
             json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]}),
         );
         browser.resize(width, height);
-        browser.call("Page.navigate", json!({"url": url}));
-        browser.wait("document.readyState === 'complete'");
         browser
+    }
+
+    pub fn go(&mut self, url: &str) {
+        self.call("Page.navigate", json!({"url": url}));
+        self.wait("document.readyState === 'complete'");
     }
 
     pub fn resize(&mut self, width: u32, height: u32) {
