@@ -22,6 +22,7 @@ mod peers;
 mod place;
 mod prepared;
 mod probers;
+mod proofs;
 mod readiness;
 pub mod request;
 mod resolve;

@@ -31,6 +31,7 @@ use crate::peer_totals::PeerTotals;
 use crate::peers::Peers;
 use crate::prepared::{Prepared, StartError, seed};
 use crate::probers::Probers;
+use crate::proofs::Proofs;
 use crate::resolve::Resolver;
 use crate::sources;
 use crate::status::Shared;
@@ -215,6 +216,7 @@ impl Agent {
             resolver,
             allowed: Allowed::of(&config),
             verifies: config.verifies(),
+            proofs: Proofs::default(),
             stretched: false,
             switches: (true, true),
             config,

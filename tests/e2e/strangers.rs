@@ -11,6 +11,7 @@ use distributed_trace_tests::znodes::Znodes;
 use distributed_trace_tests::zookeeper::ZooKeeper;
 use serde_json::{Value, json};
 use std::net::TcpListener;
+use std::time::Instant;
 
 const MEMBERS: &str = "/distributed_trace/heart_beat_nodes";
 /// A host that is no agent's: its one open port accepts and never answers.
@@ -183,6 +184,65 @@ fn members_that_may_not_be_probed_or_never_answer_are_left_in_peace() -> Result 
         frames.count(|seen| matches!(seen, Seen::Request(_))),
         0,
         "no echo request"
+    );
+    Ok(())
+}
+
+/// Whoever answers is asked by nobody more often because somebody gives it other names.
+#[test]
+fn a_member_is_not_asked_anew_by_each_of_its_names() -> Result {
+    let zookeeper = ZooKeeper::start()?;
+    let lan = Lan::new(2)?;
+    let [node, other] = [&lan.nodes[0], &lan.nodes[1]];
+    let directory = tempfile::tempdir()?;
+    let peers = directory.path().join("peers.toml");
+    std::fs::write(&peers, "")?;
+    let named = Agent::builder(other, "named", &Lan::address(1))?
+        .peers(&peers)
+        .args("--probe icmp")
+        .start()?;
+    forward(node, zookeeper.address().port())?;
+    // It doesn't ping its peers: all that comes is asked because of a name.
+    let agent = Agent::builder(node, "n0", &Lan::address(0))?
+        .env("SERVERS_ZK", &zookeeper.servers())
+        .args("--window 1s --interval 100ms --timeout 500ms --probe icmp")
+        .start()?;
+    let znodes = Znodes::connect(&zookeeper.servers())?;
+    wait_for(
+        "the member",
+        || Ok((znodes.children(MEMBERS)?.len() == 1).then_some(())),
+    )?;
+    let address = Lan::address(1);
+    let (path, began) = (format!("{MEMBERS}/{address}:4000"), Instant::now());
+    let data = |name: &str| json!({"My_address": address, "My_port": 4000, "node": name}).to_string();
+    znodes.create(&path, data("name").as_bytes())?;
+    let known = |name: &str| {
+        wait_for(name, || {
+            let (_, peers) = agent.get(node, "/peers")?;
+            eprintln!("{peers}");
+            Ok(peers.contains(&format!("\"{name}\"")).then_some(()))
+        })
+    };
+    for round in 0..10 {
+        (0..10).try_for_each(|n| znodes.set(&path, data(&format!("name-{round}-{n}")).as_bytes()))?;
+        known(&format!("name-{round}-9"))?;
+    }
+    wait_for("echoes of the last name", || {
+        let (_, peers) = agent.get(node, "/peers")?;
+        let peers: Value = serde_json::from_str(&peers).during("/peers")?;
+        let problem = |peer: &Value| peer["problem"].is_null();
+        Ok(peers
+            .as_array()
+            .is_some_and(|all| all.iter().all(problem))
+            .then_some(()))
+    })?;
+    let accepted = named.scrape(other)?.get("dt_grpc_connections_total")?;
+    // While one is under way others may be, before anything is known of the place.
+    let periods = began.elapsed().as_secs() / 10 + 1;
+    assert!(
+        (1.0..=4.0 * periods as f64).contains(&accepted),
+        "{accepted} connections in {:?}",
+        began.elapsed()
     );
     Ok(())
 }

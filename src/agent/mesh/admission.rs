@@ -7,6 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 use dt_probe::{Event, ProbeKind, TargetId, TargetSpec, What};
 use dt_record::Endpoint;
@@ -26,7 +27,7 @@ impl Mesh {
             return;
         };
         let member = Arc::clone(&peer.member);
-        let known = !self.verifies || peer.proven;
+        let known = !self.verifies || peer.proven || self.proofs.hold((ip, member.port), Instant::now());
         let permitted = self.permit(ip).and_then(|()| {
             let claimed = match self.allowed {
                 Some(_) => self.peers.claim(ip, member.port, &member.node),
@@ -71,6 +72,7 @@ impl Mesh {
         peer.problem = None;
         if known {
             peer.standing = Standing::Probed;
+            peer.proven = true;
             self.probe(node, ProbeKind::ALL);
         } else {
             peer.standing = Standing::Stranger;
@@ -170,6 +172,10 @@ impl Mesh {
             return;
         };
         let node = place.destination.node.clone();
+        if matches!(what, What::Received(_) | What::Late) {
+            // Also where the peer is gone meanwhile: it may come again by another name.
+            self.proofs.add((place.ip, place.port), Instant::now());
+        }
         let Some(peer) = self.peers.get_mut(&node) else { return };
         if peer.standing != Standing::Stranger || peer.targets[ProbeKind::Grpc as usize] != Some(id) {
             return;

@@ -24,6 +24,7 @@ use crate::config::AgentConfig;
 use crate::peer_totals::PeerTotals;
 use crate::peers::Peers;
 use crate::probers::{self, Probers};
+use crate::proofs::Proofs;
 use crate::resolve::{Resolved, Resolver};
 use crate::status::{PeerStatus, Shared};
 
@@ -62,6 +63,7 @@ pub(crate) struct Mesh {
     pub(crate) allowed: Option<Allowed>,
     /// Whether a peer has to answer once before it is probed.
     pub(crate) verifies: bool,
+    pub(crate) proofs: Proofs,
     pub(crate) stretched: bool,
     /// The membership's kill switch, and the local one of SIGUSR1: probing needs both.
     pub(crate) switches: (bool, bool),
