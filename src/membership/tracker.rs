@@ -85,6 +85,12 @@ impl Tracker {
         }
     }
 
+    /// The names of all entries that were read. What is there may be another by now, where notifications were lost.
+    pub(crate) fn read_names(&self) -> Vec<String> {
+        let read = |(name, entry): (&String, &Entry)| (!matches!(entry.known, Known::Unread)).then(|| name.clone());
+        self.entries.iter().filter_map(read).collect()
+    }
+
     /// An entry came. Returns whether it is new.
     pub(crate) fn created(&mut self, name: &str) -> bool {
         if self.entries.contains_key(name) {

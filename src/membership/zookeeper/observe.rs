@@ -8,6 +8,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use rand::Rng;
+use rand::seq::SliceRandom;
 use smol_str::SmolStr;
 use tokio::sync::{Notify, watch};
 use zookeeper_client::{Client, Error, Stat};
@@ -28,6 +29,10 @@ const MAX_READS: usize = 32;
 
 /// Mean time between two full lists.
 const RELIST: Duration = Duration::from_secs(300);
+
+/// Between two reads of entries that may have changed while notifications were lost. Seldom, since all nodes lose them at
+/// the same time.
+const DOUBT: Duration = Duration::from_secs(1);
 
 /// What is shown waits for data under way, but not longer than this.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -149,8 +154,15 @@ struct Work<'a> {
     reads: FuturesUnordered<BoxFuture<'a, Answer>>,
     /// Names waiting to be read.
     queue: VecDeque<String>,
-    /// Names in the queue or in `reads`.
+    /// Names in the queue.
     queued: HashSet<String>,
+    /// Names in `reads`, and whether something has happened to the entry since: the answer may be from before.
+    reading: HashMap<String, bool>,
+    /// Entries whose data may be another since notifications were lost, and when to read the next.
+    doubtful: Vec<String>,
+    doubt_at: Instant,
+    /// Whether the next list follows a loss of notifications.
+    doubts: bool,
     /// Notifications gathered: what they come to, for each entry.
     changes: HashMap<String, News>,
     /// When to look at the changes.
@@ -173,6 +185,10 @@ impl Observer<'_> {
             reads: FuturesUnordered::new(),
             queue: VecDeque::new(),
             queued: HashSet::new(),
+            reading: HashMap::new(),
+            doubtful: Vec::new(),
+            doubt_at: Instant::now(),
+            doubts: true,
             changes: HashMap::new(),
             changes_at: None,
             list_at: Instant::now(),
@@ -211,6 +227,9 @@ impl Observer<'_> {
         if work.list.is_none() {
             deadline = sooner(deadline, Some(work.list_at));
         }
+        if !work.doubtful.is_empty() {
+            deadline = sooner(deadline, Some(work.doubt_at));
+        }
         if work.complete {
             deadline = sooner(deadline, others.roster.next_deadline());
             deadline = sooner(deadline, work.stale_since.map(|since| since + PATIENCE));
@@ -244,9 +263,17 @@ impl Observer<'_> {
                 }
             }
         }
+        if work.doubt_at <= now
+            && let Some(name) = work.doubtful.pop()
+        {
+            work.doubt_at = now + DOUBT;
+            work.enqueue(name);
+        }
         while work.reads.len() < MAX_READS
             && let Some(name) = work.queue.pop_front()
         {
+            work.queued.remove(&name);
+            work.reading.insert(name.clone(), false);
             let path = format!("{}/{name}", self.paths.members);
             let client = self.client;
             work.reads
@@ -269,7 +296,10 @@ impl Observer<'_> {
                 work.list_at = work.list_at.min(now + spread(others.len()));
             }
             // Notifications may have been lost.
-            Change::Reconnected => work.list_at = work.list_at.min(now + spread(others.len())),
+            Change::Reconnected => {
+                work.doubts = true;
+                work.list_at = work.list_at.min(now + spread(others.len()));
+            }
         }
     }
 
@@ -285,6 +315,7 @@ impl Observer<'_> {
         match names {
             Ok(names) => {
                 self.counters.relists.add(1);
+                let known = others.tracker.read_names();
                 for name in others.tracker.listed(mark, names) {
                     work.enqueue(name);
                 }
@@ -293,6 +324,10 @@ impl Observer<'_> {
                 if ignored > before {
                     self.counters.ignored.add(ignored - before);
                     tracing::error!(ignored, "more entries than can be kept; the rest is ignored");
+                }
+                if std::mem::take(&mut work.doubts) {
+                    work.doubtful = known;
+                    work.doubtful.shuffle(&mut rand::rng());
                 }
                 work.stale_since.get_or_insert(now);
                 if let Some(own) = self.own_name.borrow().as_deref()
@@ -332,7 +367,9 @@ impl Observer<'_> {
 
     fn read(&self, work: &mut Work<'_>, others: &mut Others, name: String, answer: Result<(Vec<u8>, Stat), Error>) {
         let now = Instant::now();
-        work.queued.remove(&name);
+        if work.reading.remove(&name).unwrap_or(false) {
+            work.enqueue(name.clone());
+        }
         let outcome = match answer {
             Ok((data, stat)) => {
                 self.counters.reads.add(1);
@@ -362,8 +399,11 @@ impl Observer<'_> {
 }
 
 impl Work<'_> {
+    /// Has an entry read: again, where it is being read already, once that is over.
     fn enqueue(&mut self, name: String) {
-        if self.queued.insert(name.clone()) {
+        if let Some(again) = self.reading.get_mut(&name) {
+            *again = true;
+        } else if self.queued.insert(name.clone()) {
             self.queue.push_back(name);
         }
     }
