@@ -145,10 +145,18 @@ fn memory(show: &mut dyn FnMut(Verdict)) -> Result {
     for _ in 0..3_600_000 / WINDOW_MS + 60 {
         fed.window()?;
     }
-    let series = fed.matrix.stats().series as f64;
+    let (now_ms, series) = (fed.cluster.now_ms(), fed.matrix.stats().series as f64);
+    let records = (resident()? - before) / series;
+    // As a collector holds them at each look.
+    let views = [View::Recent, View::Minute, View::Hour].map(|view| fed.matrix.snapshot(view, now_ms));
+    let mut diagnosis = Diagnosis::new(DiagnosisConfig::default());
+    std::hint::black_box(diagnosis.update(&views[0], &views[1], &views[2]));
     let each = (resident()? - before) / series;
     show(Verdict {
-        what: format!("bytes for each series; 1,000 x 250 x 2: {:.2} GB", each * SERIES / 1e9),
+        what: format!(
+            "bytes for each series, {records:.0} of them of its records; 1,000 x 250 x 2: {:.2} GB",
+            each * SERIES / 1e9
+        ),
         figure: each,
         bound: BYTES / SERIES,
         unit: "",

@@ -11,7 +11,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use bytes::Bytes;
 use dt_metrics::{Format, Metrics, respond};
-use dt_serve::Door;
+use dt_serve::{Door, Stay};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
@@ -45,7 +45,7 @@ pub(crate) async fn serve(
             "/metrics",
             get(move |headers| respond(metrics, headers, Format::OpenMetrics)),
         );
-    dt_serve::http1("HTTP", listener, door, app, shutdown).await;
+    dt_serve::http1("HTTP", listener, door, Stay::Short, app, shutdown).await;
 }
 
 async fn livez(State(shared): State<Arc<Shared>>) -> (StatusCode, String) {

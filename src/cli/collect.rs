@@ -10,6 +10,7 @@ use dt_collect::diagnosis::DiagnosisConfig;
 use dt_collect::http::{self, Origin, Site, Token};
 use dt_collect::service::{self, Collector, CollectorConfig};
 use dt_collect::{MatrixConfig, Observer, TallyBounds, metrics};
+use dt_kernel::rights::raise_file_limit;
 use tokio::net::TcpListener;
 
 use crate::args::{Reading, Settings};
@@ -162,6 +163,7 @@ async fn serve(collect: &Collect, config: CollectorConfig) -> ExitCode {
         ends.come().await;
         ending::within_time();
     };
+    let door = http::door(raise_file_limit().unwrap_or(1024));
     let matrix = Arc::clone(collector.matrix());
     let observer = Observer::start(
         Arc::clone(&matrix),
@@ -172,7 +174,7 @@ async fn serve(collect: &Collect, config: CollectorConfig) -> ExitCode {
     let rollup = collector.share().map(|share| Arc::clone(share.table()));
     let site = Site::new(matrix)
         .findings(observer.subscribe())
-        .metrics(metrics::of_collector(&collector, observer.subscribe()))
+        .metrics(metrics::of_collector(&collector, observer.subscribe(), Arc::clone(&door)))
         .rollup(rollup)
         .token(collect.token.clone())
         .origins(collect.allow_origin.clone());
@@ -180,12 +182,9 @@ async fn serve(collect: &Collect, config: CollectorConfig) -> ExitCode {
         let collector = Arc::clone(&collector);
         |stopping| http::router(site, stopping).merge(service::routes(collector))
     };
-    let served = http::serve(listener, routes, ended).await;
+    http::serve(listener, door, routes, ended).await;
     // Leaving the group lets others take the partitions over at once.
     let left = tokio::task::spawn_blocking(move || collector.stop());
     let _ = tokio::time::timeout(Duration::from_secs(3), left).await;
-    match served {
-        Ok(()) => std::process::exit(0),
-        Err(error) => out::failure(&format!("serving the page: {error}")),
-    }
+    std::process::exit(0)
 }

@@ -249,7 +249,16 @@ impl Matrix {
         }
     }
 
-    fn visit_row(&self, number: u32, visitor: &mut impl FnMut(Visited<'_>)) {
+    /// The numbers of all nodes by name.
+    pub(crate) fn sources(&self) -> Vec<u32> {
+        let inner = self.read();
+        let name = |number: &u32| inner.nodes.endpoint(*number).map(|node| node.node.as_str());
+        let mut numbers: Vec<u32> = (0..u32::try_from(inner.nodes.bound()).unwrap_or(u32::MAX)).collect();
+        numbers.sort_by(|a, b| name(a).cmp(&name(b)));
+        numbers
+    }
+
+    pub(crate) fn visit_row(&self, number: u32, visitor: &mut impl FnMut(Visited<'_>)) {
         let inner = self.read();
         for entry in inner.rows.get(number as usize).into_iter().flatten() {
             inner.show(number, entry, visitor);

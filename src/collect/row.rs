@@ -1,5 +1,7 @@
 //! One pair and probe kind as readers see it: the JSON of the interface, and what the terminal prints.
 
+use std::convert::Infallible;
+
 use serde::Serialize;
 
 use crate::matrix::{Matrix, Visited};
@@ -89,16 +91,35 @@ impl Matrix {
     /// Every series over `view` as of `now_ms`, by source, destination and kind.
     #[must_use]
     pub fn rows(&self, view: View, now_ms: u64) -> Vec<PairRow> {
+        let mut all = Vec::new();
+        let every = |rows: Vec<PairRow>| {
+            all.extend(rows);
+            Ok::<_, Infallible>(())
+        };
+        let Ok(()) = self.each_source(view, now_ms, every);
+        all
+    }
+
+    /// The same, source by source: a large matrix has rows of hundreds of megabytes. Ends with the first error of `take`.
+    pub(crate) fn each_source<E>(
+        &self,
+        view: View,
+        now_ms: u64,
+        mut take: impl FnMut(Vec<PairRow>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut adder = Adder::new();
-        let mut rows = Vec::new();
-        self.visit(|visited| {
-            let total = adder.total(visited.series.panes(view));
-            let state = State::of(visited.series, self.config().stale_windows, now_ms);
-            rows.push(PairRow::new(&visited, &total, state));
-        });
-        // Stable: the kinds of a pair keep their order.
-        rows.sort_by(|a, b| (&a.src_node, &a.dst_node).cmp(&(&b.src_node, &b.dst_node)));
-        rows
+        for source in self.sources() {
+            let mut rows = Vec::new();
+            self.visit_row(source, &mut |visited: Visited<'_>| {
+                let total = adder.total(visited.series.panes(view));
+                let state = State::of(visited.series, self.config().stale_windows, now_ms);
+                rows.push(PairRow::new(&visited, &total, state));
+            });
+            // Stable: the kinds of a pair keep their order.
+            rows.sort_by(|a, b| a.dst_node.cmp(&b.dst_node));
+            take(rows)?;
+        }
+        Ok(())
     }
 }
 

@@ -14,4 +14,4 @@ mod http1;
 pub use accept::{Until, accept};
 pub use bind::{BindError, bind};
 pub use door::{Arrival, Door, Limits, Stats};
-pub use http1::{door, http1};
+pub use http1::{Stay, door, http1, long_door};

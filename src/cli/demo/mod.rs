@@ -17,6 +17,7 @@ use dt_agent::config::{Flag, Inputs, load};
 use dt_collect::diagnosis::DiagnosisConfig;
 use dt_collect::http::{self, Site};
 use dt_collect::{Matrix, MatrixConfig, Observer, Standing, View, metrics, terminal};
+use dt_kernel::rights::raise_file_limit;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -170,7 +171,8 @@ async fn demo(args: &DemoArgs) -> Result<(), String> {
             .findings(observer.subscribe())
             .metrics(metrics::of_matrix(&matrix, observer.subscribe()));
         let routes = |stopping| http::router(site, stopping);
-        let page = tokio::spawn(http::serve(listener, routes, async { drop(stopped.await) }));
+        let door = http::door(raise_file_limit().unwrap_or(1024));
+        let page = tokio::spawn(http::serve(listener, door, routes, async { drop(stopped.await) }));
         tokio::select! {
             () = &mut ended => {}
             () = show(&matrix, &observer, address, &notes) => {}

@@ -8,7 +8,7 @@ use axum::response::Response;
 use dt_probe::ProbeKind;
 
 use super::Shared;
-use super::body::{Body, json};
+use super::body::{Array, Body, Packer, json};
 use super::error::ApiError;
 use super::files::OPENAPI;
 use super::matrix::MatrixBody;
@@ -29,8 +29,12 @@ const MOST_CELLS: usize = 1_000_000;
 pub(super) async fn pairs(State(shared): Site, headers: HeaderMap, uri: Uri) -> Result<Body, ApiError> {
     let view: View = Parameters::read(&uri, &["view"])?.get("view")?;
     let matrix = Arc::clone(&shared.matrix);
-    let make = move || json(&matrix.rows(view, now_ms()));
-    shared.bodies.get(format!("pairs {view}"), &headers, make).await
+    let write = move |packer: &mut Packer| {
+        let mut array = Array::begin(packer)?;
+        matrix.each_source(view, now_ms(), |rows| rows.iter().try_for_each(|row| array.push(row)))?;
+        array.end()
+    };
+    shared.bodies.get_packed(format!("pairs {view}"), &headers, write).await
 }
 
 pub(super) async fn matrix(State(shared): Site, headers: HeaderMap, uri: Uri) -> Result<Body, ApiError> {

@@ -1,15 +1,17 @@
 //! JSON bodies: made once for many readers, compressed where the reader takes that.
 
 use std::collections::HashMap;
-use std::io::Write;
+use std::io::{Cursor, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::body::Bytes;
-use axum::http::{HeaderMap, header};
+use axum::body::{self, Bytes};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use flate2::Compression;
+use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use futures::stream;
 use tokio::sync::Semaphore;
 
 use super::error::ApiError;
@@ -22,6 +24,8 @@ const TIMES: u32 = 5;
 const AT_A_TIME: usize = 2;
 /// Shorter than this isn't compressed.
 const WORTH_IT: usize = 1024;
+/// What is unpacked on its way out goes in pieces of this size.
+const PIECE: usize = 64 * 1024;
 
 /// Bodies by what they answer.
 #[derive(Debug)]
@@ -45,6 +49,8 @@ struct Made {
 pub(crate) struct Body {
     pub(crate) bytes: Bytes,
     pub(crate) is_gzip: bool,
+    /// Its length unpacked, for a reader who doesn't take it as it is.
+    pub(crate) unpacks_to: Option<u64>,
 }
 
 impl Default for Bodies {
@@ -66,7 +72,43 @@ impl Bodies {
         make: impl FnOnce() -> Result<Vec<u8>, ApiError> + Send + 'static,
     ) -> Result<Body, ApiError> {
         let wants_gzip = takes_gzip(headers);
-        let slot = self.slot((what, wants_gzip));
+        self.kept((what, wants_gzip), move || make().map(|json| Body::new(json, wants_gzip)))
+            .await
+    }
+
+    /// What `write` writes for `what`, kept as it is compressed alone: its text may be larger than all that it is made of. A
+    /// reader who doesn't take gzip has it unpacked while it goes out.
+    pub(crate) async fn get_packed(
+        &self,
+        what: String,
+        headers: &HeaderMap,
+        write: impl FnOnce(&mut Packer) -> Result<(), ApiError> + Send + 'static,
+    ) -> Result<Body, ApiError> {
+        let make = || {
+            let mut packer = Packer {
+                encoder: GzEncoder::new(Vec::new(), Compression::fast()),
+                length: 0,
+            };
+            write(&mut packer)?;
+            Ok(Body {
+                bytes: packer.encoder.finish().map_err(|error| ApiError::failed(&error))?.into(),
+                is_gzip: true,
+                unpacks_to: Some(packer.length),
+            })
+        };
+        let mut body = self.kept((what, true), make).await?;
+        if takes_gzip(headers) {
+            body.unpacks_to = None;
+        }
+        Ok(body)
+    }
+
+    async fn kept(
+        &self,
+        key: Key,
+        make: impl FnOnce() -> Result<Body, ApiError> + Send + 'static,
+    ) -> Result<Body, ApiError> {
+        let slot = self.slot(key);
         let mut slot = slot.lock().await;
         if let Some(made) = slot.as_ref().filter(|made| Instant::now() < made.until) {
             return Ok(made.body.clone());
@@ -74,7 +116,7 @@ impl Bodies {
         // The semaphore is never closed.
         let _permit = self.making.acquire().await.map_err(|error| ApiError::failed(&error))?;
         let begun = Instant::now();
-        let body = tokio::task::spawn_blocking(move || make().map(|json| Body::new(json, wants_gzip)))
+        let body = tokio::task::spawn_blocking(make)
             .await
             .map_err(|error| ApiError::failed(&error))??;
         let until = Instant::now() + GOOD_FOR.max(begun.elapsed() * TIMES);
@@ -106,10 +148,12 @@ impl Body {
             Some(Ok(packed)) => Self {
                 bytes: packed.into(),
                 is_gzip: true,
+                unpacks_to: None,
             },
             _ => Self {
                 bytes: json.into(),
                 is_gzip: false,
+                unpacks_to: None,
             },
         }
     }
@@ -120,14 +164,56 @@ impl Body {
     }
 
     pub(crate) fn respond(self, content_type: &'static str) -> Response {
-        let mut response = ([(header::CONTENT_TYPE, content_type)], self.bytes).into_response();
+        let mut response = ([(header::CONTENT_TYPE, content_type)], ()).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::VARY, header::HeaderValue::from_static("accept-encoding"));
-        if self.is_gzip {
-            headers.insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("gzip"));
+        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+        match self.unpacks_to {
+            Some(length) => {
+                headers.insert(header::CONTENT_LENGTH, length.into());
+                *response.body_mut() = unpacked(self.bytes);
+            }
+            None => {
+                if self.is_gzip {
+                    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+                }
+                *response.body_mut() = self.bytes.into();
+            }
         }
         response
     }
+}
+
+/// Takes text, keeps it compressed.
+#[derive(Debug)]
+pub(crate) struct Packer {
+    encoder: GzEncoder<Vec<u8>>,
+    /// Of the text.
+    length: u64,
+}
+
+impl Write for Packer {
+    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+        let written = self.encoder.write(text)?;
+        self.length += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.encoder.flush()
+    }
+}
+
+/// The text, piece by piece.
+fn unpacked(packed: Bytes) -> body::Body {
+    let next = async |mut decoder: GzDecoder<Cursor<Bytes>>| {
+        let mut piece = Vec::with_capacity(PIECE);
+        match decoder.by_ref().take(PIECE as u64).read_to_end(&mut piece) {
+            Ok(0) => None,
+            Ok(_) => Some((Ok(Bytes::from(piece)), decoder)),
+            Err(error) => Some((Err(error), decoder)),
+        }
+    };
+    body::Body::from_stream(stream::unfold(GzDecoder::new(Cursor::new(packed)), next))
 }
 
 impl IntoResponse for Body {
@@ -138,6 +224,31 @@ impl IntoResponse for Body {
 
 pub(crate) fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, ApiError> {
     serde_json::to_vec(value).map_err(|error| ApiError::failed(&error))
+}
+
+/// An array of JSON, written item by item.
+#[derive(Debug)]
+pub(crate) struct Array<'a> {
+    packer: &'a mut Packer,
+    is_empty: bool,
+}
+
+impl<'a> Array<'a> {
+    pub(crate) fn begin(packer: &'a mut Packer) -> Result<Self, ApiError> {
+        packer.write_all(b"[").map_err(|error| ApiError::failed(&error))?;
+        Ok(Self { packer, is_empty: true })
+    }
+
+    pub(crate) fn push(&mut self, item: &impl serde::Serialize) -> Result<(), ApiError> {
+        if !std::mem::take(&mut self.is_empty) {
+            self.packer.write_all(b",").map_err(|error| ApiError::failed(&error))?;
+        }
+        serde_json::to_writer(&mut *self.packer, item).map_err(|error| ApiError::failed(&error))
+    }
+
+    pub(crate) fn end(self) -> Result<(), ApiError> {
+        self.packer.write_all(b"]").map_err(|error| ApiError::failed(&error))
+    }
 }
 
 pub(crate) fn gzip(data: &[u8], how: Compression) -> std::io::Result<Vec<u8>> {

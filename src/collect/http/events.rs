@@ -10,6 +10,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::Instant;
 
 use super::Shared;
 use super::error::ApiError;
@@ -18,6 +19,10 @@ use crate::diagnosis::Findings;
 /// Pages that may listen at a time; each holds a connection. A further one gets 503 and polls.
 pub(crate) const MAX_LISTENERS: usize = 256;
 
+/// An event stream ends after so long, and a page that is still there begins another: those of pages that are gone without a
+/// word are not kept for ever. Before the connection is ended, which a browser would show as an error.
+const LASTS: Duration = Duration::from_secs(300);
+
 /// Changes come record by record; pages fetch at most once per this long.
 const AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
@@ -25,6 +30,7 @@ struct Listener {
     changes: watch::Receiver<u64>,
     findings: Option<watch::Receiver<Arc<Findings>>>,
     stopping: watch::Receiver<bool>,
+    until: Instant,
     /// Held as long as the stream lives.
     _permit: OwnedSemaphorePermit,
 }
@@ -41,6 +47,7 @@ pub(crate) async fn events(State(shared): State<Arc<Shared>>) -> Response {
         changes,
         findings: shared.findings.clone(),
         stopping: shared.stopping.clone(),
+        until: Instant::now() + LASTS,
         _permit: permit,
     };
     Sse::new(stream::unfold((listener, false), next))
@@ -53,6 +60,7 @@ async fn next((mut listener, wait): (Listener, bool)) -> Option<(Result<Event, I
         changes,
         findings,
         stopping,
+        until,
         ..
     } = &mut listener;
     let found = async {
@@ -78,6 +86,7 @@ async fn next((mut listener, wait): (Listener, bool)) -> Option<(Result<Event, I
     let generation = tokio::select! {
         generation = change => generation?,
         _ = stopping.wait_for(|stop| *stop) => return None,
+        () = tokio::time::sleep_until(*until) => return None,
     };
     let event = Event::default().event("refresh").data(generation.to_string());
     Some((Ok(event), (listener, true)))

@@ -36,6 +36,7 @@ impl File {
             .flatten();
         let body = Body {
             is_gzip: packed.is_some(),
+            unpacks_to: None,
             bytes: packed.unwrap_or_else(|| Bytes::from_static(self.text.as_bytes())),
         };
         body.respond(self.content_type)

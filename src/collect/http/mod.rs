@@ -16,7 +16,6 @@ mod status;
 mod whole;
 
 use std::future::Future;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +26,7 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
 use dt_metrics::{Format, Metrics};
+use dt_serve::{Door, Stay};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
@@ -38,8 +38,10 @@ use crate::rollup::RollupTable;
 
 pub use self::access::{BadOrigin, BadToken, Origin, Token};
 
-/// How long requests that are being answered may take once the shutdown began.
-const DRAIN: Duration = Duration::from_secs(1);
+/// Callers at once that have asked for something: twice as many as may listen to events.
+const CALLERS: usize = 2 * events::MAX_LISTENERS;
+/// How long one connection lasts at most: longer than an event stream, and than anybody needs who reads at all.
+const LONGEST: Duration = Duration::from_secs(600);
 
 /// Everything on the page is its own: scripts, styles and data come from this server, nothing stands in the document itself,
 /// and nobody may frame it.
@@ -121,33 +123,26 @@ pub(crate) struct Shared {
     stopping: watch::Receiver<bool>,
 }
 
-/// Serves `routes` on `listener` until `shutdown` completes, then for at most a second more. `routes` gets what turns true at
-/// that moment, as [`router`] wants it.
-///
-/// # Errors
-///
-/// What accepting connections failed with.
+/// A door for [`serve`], in a process that may open `files`.
+#[must_use]
+pub fn door(files: u64) -> Arc<Door> {
+    dt_serve::long_door(CALLERS, files)
+}
+
+/// Serves `routes` on `listener`, to those whom `door` lets in, until `shutdown` completes, then for half a second more at most.
+/// `routes` gets what turns true at that moment, as [`router`] wants it.
 pub async fn serve(
     listener: TcpListener,
+    door: Arc<Door>,
     routes: impl FnOnce(watch::Receiver<bool>) -> Router,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
+    shutdown: impl Future<Output = ()>,
+) {
     let (stop, stopping) = watch::channel(false);
-    let mut stopped = stopping.clone();
     let signal = async move {
         shutdown.await;
         stop.send_replace(true);
     };
-    let server = axum::serve(listener, routes(stopping)).with_graceful_shutdown(signal);
-    let deadline = async move {
-        // An error means that the sender is gone, and with it the server.
-        let _ = stopped.wait_for(|stop| *stop).await;
-        tokio::time::sleep(DRAIN).await;
-    };
-    tokio::select! {
-        served = server => served,
-        () = deadline => Ok(()),
-    }
+    dt_serve::http1("HTTP", listener, door, Stay::Long(LONGEST), routes(stopping), signal).await;
 }
 
 /// The routes of `site`. Event streams end once `stopping` holds true.

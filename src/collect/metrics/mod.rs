@@ -6,6 +6,7 @@
 
 mod findings;
 mod network;
+mod port;
 mod reading;
 mod rollup;
 mod states;
@@ -22,14 +23,20 @@ use crate::service::Collector;
 
 use findings::Found;
 use network::Network;
+use port::Port;
 use reading::Reading;
 use rollup::Shared;
 use states::States;
 
 /// What `dt collect` shows, with what an [`Observer`](crate::Observer) finds.
 #[must_use]
-pub fn of_collector(collector: &Collector, findings: watch::Receiver<Arc<Findings>>) -> Metrics {
+pub fn of_collector(
+    collector: &Collector,
+    findings: watch::Receiver<Arc<Findings>>,
+    door: Arc<dt_serve::Door>,
+) -> Metrics {
     let mut sources = of_network(collector.matrix(), findings);
+    sources.push(Box::new(Port(door)));
     sources.push(Box::new(Reading {
         stats: Arc::clone(collector.stats()),
         progress: Arc::clone(collector.progress()),

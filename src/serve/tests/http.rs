@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use dt_serve::Door;
+use dt_serve::{Door, Stay};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
@@ -30,9 +30,12 @@ struct Running {
 
 /// Answers `ok` to `/`, and much to `/large`.
 async fn start() -> Running {
+    start_with(dt_serve::door(), Stay::Short).await
+}
+
+async fn start_with(door: Arc<Door>, stay: Stay) -> Running {
     let listener = dt_serve::bind("127.0.0.1:0").await.unwrap().remove(0);
     let address = listener.local_addr().unwrap();
-    let door = dt_serve::door();
     let (stop, stopped) = oneshot::channel::<()>();
     let app = tower::service_fn(|request: Request<Incoming>| async move {
         let body = match request.uri().path() {
@@ -43,7 +46,7 @@ async fn start() -> Running {
     });
     let serving = Arc::clone(&door);
     let task = tokio::spawn(async move {
-        dt_serve::http1("test", listener, serving, app, async { drop(stopped.await) }).await;
+        dt_serve::http1("test", listener, serving, stay, app, async { drop(stopped.await) }).await;
     });
     Running {
         address,
@@ -121,6 +124,46 @@ async fn slow_silent_and_greedy_callers_keep_nobody_out() {
     assert!(is_ok(&running.get("/").await));
     // Who reads gets the whole of a large answer, in the midst of them.
     assert!(running.get("/large").await.len() > LARGE);
+}
+
+/// A long stay for an hour at most; one address may have 4 of 8 places.
+async fn start_long() -> Running {
+    start_with(dt_serve::long_door(8, 1024), Stay::Long(Duration::from_secs(3600))).await
+}
+
+#[tokio::test]
+async fn who_has_asked_for_something_stays_while_a_crowd_comes() {
+    let running = start_long().await;
+    let mut listener = running.send(b"GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    eventually("it is in", || running.door.stats().open.load(SeqCst) == 1).await;
+    let mut crowd = Vec::new();
+    for _ in 0..200 {
+        crowd.push(running.send(b"GET / HTTP/1.1\r\nX-Slow: ").await);
+    }
+    eventually("the oldest made room", || running.pushed_out() >= 200 - 64).await;
+    assert!(is_ok(&running.get("/").await));
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(PATIENCE, listener.read_to_end(&mut answer));
+    assert!(read.await.expect("an answer").unwrap() > LARGE);
+}
+
+#[tokio::test]
+async fn those_of_one_address_leave_places_to_others() {
+    let running = start_long().await;
+    let mut greedy = Vec::new();
+    for _ in 0..20 {
+        greedy.push(running.send(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await);
+    }
+    eventually("as many as may are in", || running.door.stats().open.load(SeqCst) == 4).await;
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = socket.connect(running.address).await.unwrap();
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    other.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(PATIENCE, other.read_to_end(&mut answer));
+    read.await.expect("an answer").unwrap();
+    assert!(is_ok(&answer), "{answer:?}");
 }
 
 #[tokio::test]

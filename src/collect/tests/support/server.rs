@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 pub struct Server {
     pub address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<std::io::Result<()>>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
@@ -32,10 +32,10 @@ impl Server {
             runtime.block_on(async move {
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 ready.send(listener.local_addr().unwrap()).unwrap();
-                http::serve(listener, |stopping| http::router(site, stopping), async {
+                http::serve(listener, http::door(1024), |stopping| http::router(site, stopping), async {
                     drop(stopped.await)
                 })
-                .await
+                .await;
             })
         });
         Self {
@@ -49,7 +49,7 @@ impl Server {
     pub fn stop(&mut self) {
         if let (Some(stop), Some(thread)) = (self.stop.take(), self.thread.take()) {
             let _ = stop.send(());
-            thread.join().unwrap().unwrap();
+            thread.join().unwrap();
         }
     }
 
