@@ -1,6 +1,6 @@
 //! From a message of the summary topic to the matrix.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -83,6 +83,8 @@ counts! {
 pub struct Intake {
     matrix: Arc<Matrix>,
     seen: HashMap<i32, Seen>,
+    /// The partitions that were read to their end once.
+    present: HashSet<i32>,
     stats: Arc<IntakeStats>,
     forgot_at_ms: u64,
     /// Whether anything was merged that those who wait for changes haven't been told of.
@@ -96,6 +98,7 @@ impl Intake {
         Intake {
             matrix,
             seen: HashMap::new(),
+            present: HashSet::new(),
             stats: Arc::default(),
             forgot_at_ms: 0,
             news: false,
@@ -148,7 +151,11 @@ impl Intake {
         if !is_new {
             return Outcome::Repeated;
         }
-        match self.matrix.ingest_record(&record, message.partition, now_ms) {
+        let is_present = self.present.contains(&message.partition);
+        match self
+            .matrix
+            .ingest_record(&record, message.partition, is_present, now_ms)
+        {
             Ok(ingest) => {
                 if ingest == Ingest::Merged {
                     self.stats.newest_end_ms.fetch_max(record.window_end_ms, Relaxed);
@@ -169,13 +176,21 @@ impl Intake {
     /// Forgets what was read of `partition`: another reader has it now.
     pub fn forget_partition(&mut self, partition: i32) {
         self.seen.remove(&partition);
+        self.present.remove(&partition);
         self.matrix.forget_partition(partition);
     }
 
     /// `partition` is read from now on, some time back.
     pub fn begin_partition(&mut self, partition: i32, now_ms: u64) {
         self.seen.remove(&partition);
+        self.present.remove(&partition);
         self.matrix.begin_partition(partition, now_ms);
+    }
+
+    /// What lay in `partition` when its reading began has been read: from now on a record shows that its agent lives when it
+    /// arrives, and not only at its own time.
+    pub fn end_of_past(&mut self, partition: i32) {
+        self.present.insert(partition);
     }
 
     fn forget(&mut self, now_ms: u64) {

@@ -152,12 +152,24 @@ impl Matrix {
     }
 
     /// The same with a record that was read from `partition` of the summary topic. Those who wait for changes are told of it
-    /// with [`Matrix::changed`], so that they aren't by each of 100,000 records a second.
+    /// with [`Matrix::changed`], so that they aren't by each of 100,000 records a second. `is_present` says that what lay in the
+    /// partition when its reading began was read before: what comes now was sent now, and shows that its agent lives, whatever
+    /// that one's clock says (up to a minute).
     ///
     /// # Errors
     /// A kind of probe that is unknown here, or a record that contradicts itself or can't be true: why.
-    pub fn ingest_record(&self, record: &SummaryRecord, partition: i32, now_ms: u64) -> Result<Ingest, DecodeError> {
-        Ok(self.take(&Observation::of_record(record, partition)?, now_ms))
+    pub fn ingest_record(
+        &self,
+        record: &SummaryRecord,
+        partition: i32,
+        is_present: bool,
+        now_ms: u64,
+    ) -> Result<Ingest, DecodeError> {
+        let observation = Observation {
+            is_present,
+            ..Observation::of_record(record, partition)?
+        };
+        Ok(self.take(&observation, now_ms))
     }
 
     fn take(&self, observation: &Observation<'_>, now_ms: u64) -> Ingest {

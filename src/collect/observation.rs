@@ -76,6 +76,8 @@ pub(crate) struct Observation<'a> {
     pub(crate) flows_used: u16,
     /// The partition it was read from; 0 where it was not read from Kafka.
     pub(crate) partition: i32,
+    /// Whether it comes as it is made. Else it may have lain there for an hour, and its own time is all there is.
+    pub(crate) is_present: bool,
 }
 
 impl<'a> From<&'a Summary> for Observation<'a> {
@@ -109,12 +111,13 @@ impl<'a> From<&'a Summary> for Observation<'a> {
                 .collect(),
             flows_used: u16::try_from(summary.flows.len()).unwrap_or(u16::MAX),
             partition: 0,
+            is_present: true,
         }
     }
 }
 
 impl<'a> Observation<'a> {
-    /// Of a record that was read.
+    /// Of a record that was read, for one of the past.
     ///
     /// # Errors
     /// A kind of probe unknown here, or what can't be true: see [`sound::check`].
@@ -182,6 +185,7 @@ impl<'a> Observation<'a> {
                 .collect(),
             flows_used: u16::try_from(record.flows).unwrap_or(u16::MAX),
             partition,
+            is_present: false,
         })
     }
 }

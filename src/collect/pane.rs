@@ -56,7 +56,7 @@ impl Pane {
         }
     }
 
-    /// Adds a record, exactly. `scratch` is working memory.
+    /// Adds a record: counts exactly, delays as [`Packed::add`] does. `scratch` is working memory.
     pub(crate) fn add(&mut self, observation: &Observation<'_>, scratch: &mut Scratch) {
         self.start_ms = self.start_ms.min(observation.start_ms);
         self.end_ms = self.end_ms.max(observation.end_ms);

@@ -11,6 +11,9 @@ const HOUR_MS: u64 = 3_600_000;
 
 /// Records whose window ends further in the future than this are not believed.
 const AHEAD_MS: u64 = MINUTE_MS;
+/// Records that arrive so long after they were due by their own time, or sooner, are taken for the present: the agent's clock is
+/// behind. What is older still has waited somewhere, and its numbers are of the past.
+const BEHIND_MS: u64 = MINUTE_MS;
 /// An agent's windows are no shorter: what says so can't make a series stale between two records.
 const SHORTEST_WINDOW_MS: u64 = 1_000;
 
@@ -86,8 +89,8 @@ impl Ladder {
 #[derive(Debug)]
 pub(crate) struct Series {
     pub(crate) manner: Manner,
-    /// When it was last heard of: the arrival of its newest record, but no later than that record was due, so that old
-    /// records read again don't make it look alive. The time it was announced, where none has come.
+    /// When it was last heard of, by the collector's clock: see [`Series::heard`]. The time it was announced, where nothing has
+    /// come.
     pub(crate) heard_ms: u64,
     /// Length of the shortest window seen, which is that of the agent once it hasn't merged any: a record that is made up of
     /// several says nothing about when the next is due. 0 before the first record.
@@ -144,12 +147,11 @@ impl Series {
         if self.window_ms == 0 || is_shorter {
             self.window_ms = window_ms;
         }
-        // A window's records are published within the first half of the next.
-        let due = observation.end_ms.saturating_add(self.window_ms);
+        let heard_ms = self.heard(observation, now_ms);
         self.heard_ms = if newest == 0 {
-            now_ms.min(due)
+            heard_ms
         } else {
-            self.heard_ms.max(now_ms.min(due))
+            self.heard_ms.max(heard_ms)
         };
         if observation.end_ms >= newest {
             self.failing_since_ms = self.failing(observation);
@@ -174,6 +176,20 @@ impl Series {
             }
         }
         Ingest::Merged
+    }
+
+    /// When a record that arrives at `now_ms` says that its agent lived. That is now, whatever the agent's clock says, as long as
+    /// that is no more than [`BEHIND_MS`] behind. Records of the past say it of the time at which they were due, so that reading
+    /// them again doesn't make the dead look alive: those that lay in the partition when its reading began, and those that
+    /// come long after their time, as after an outage of Kafka: these show that the agent lives, but not how the network is.
+    fn heard(&self, observation: &Observation<'_>, now_ms: u64) -> u64 {
+        // A window's records are published within the first half of the next.
+        let due_ms = observation.end_ms.saturating_add(self.window_ms);
+        if observation.is_present && now_ms.saturating_sub(due_ms) <= BEHIND_MS {
+            now_ms
+        } else {
+            now_ms.min(due_ms)
+        }
     }
 
     fn failing(&self, observation: &Observation<'_>) -> Option<u64> {

@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use hdrhistogram::Histogram;
 
 use crate::geometry::{self, HIGHEST_NS, LOWEST_NS};
+use crate::grid;
 
 /// Sparse histogram: bucket -> count.
 ///
@@ -171,13 +172,7 @@ impl Recorder {
             *value = geometry::highest_equivalent(*value);
         }
         self.few.sort_unstable();
-        self.few.dedup_by(|next, kept| {
-            let same = next.0 == kept.0;
-            if same {
-                kept.1 = kept.1.saturating_add(next.1);
-            }
-            same
-        });
+        grid::add_equal(&mut self.few);
         self.few.clone()
     }
 }

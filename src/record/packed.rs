@@ -7,7 +7,9 @@ use crate::grid;
 
 /// The buckets of a [`Distribution`], each as the distance from the one before and its count, in LEB128. What comes from our
 /// own records is written by numbers of buckets, two to three bytes each, or one where it follows upon the one before, as most do
-/// in a distribution of many values; other resolutions by their values, which keeps them as fine as they came. `N` bytes lie in the struct itself.
+/// in a distribution of many values; other resolutions by their values, which keeps them as fine as they came as long as there are at most
+/// [`grid::MOST_BETWEEN`] of them: beyond that they are counted in our own buckets, so that no producer takes more memory than that.
+/// `N` bytes lie in the struct itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Packed<const N: usize>(SmallVec<[u8; N]>)
 where
@@ -30,7 +32,7 @@ impl<const N: usize> Packed<N>
 where
     [u8; N]: Array<Item = u8>,
 {
-    /// Adds `more`, exactly. `scratch` is working memory.
+    /// Adds `more`: counts exactly, values of other resolutions up to [`grid::bound`]. `scratch` is working memory.
     pub fn add(&mut self, more: &Distribution, scratch: &mut Scratch) {
         if more.buckets.is_empty() {
             return;
@@ -52,6 +54,7 @@ where
             buckets.push((value, sum));
         }
         buckets.extend_from_slice(theirs);
+        grid::bound(buckets);
         pack(buckets, bytes);
         // Its memory is kept where it is enough; else it is taken exactly.
         self.0.clear();
@@ -141,6 +144,7 @@ mod tests {
 
     use super::*;
     use crate::distribution::Recorder;
+    use crate::geometry;
 
     fn unpacked(packed: &Packed<24>) -> Vec<(u64, u64)> {
         packed.iter().collect()
@@ -166,6 +170,34 @@ mod tests {
             let mut scratch = Scratch::default();
             packed.add(&Distribution { buckets: buckets.clone(), sum_ns: 0 }, &mut scratch);
             prop_assert_eq!(unpacked(&packed), buckets);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        /// Raw nanoseconds, window after window, of which there are up to three times as many as are kept.
+        #[test]
+        fn any_number_of_values_is_bounded_and_off_by_a_bucket_at_most(
+            windows in vec(vec((1_000_u64..1_000_000_000, 1..5_u64), 1..100), 1..60),
+        ) {
+            let (mut packed, mut scratch, mut all) = (Packed::<24>::default(), Scratch::default(), Vec::new());
+            for mut buckets in windows {
+                buckets.sort_unstable();
+                grid::add_equal(&mut buckets);
+                all.extend_from_slice(&buckets);
+                packed.add(&Distribution { buckets, sum_ns: 0 }, &mut scratch);
+                let between = packed.iter().filter(|(value, _)| !grid::is_highest(*value)).count();
+                prop_assert!(between <= grid::MOST_BETWEEN);
+            }
+            all.sort_unstable();
+            let (kept, all) = [unpacked(&packed), all].map(|buckets| Distribution { buckets, sum_ns: 0 }).into();
+            prop_assert_eq!(kept.count(), all.count());
+            prop_assert!(kept.buckets.is_sorted_by(|a, b| a.0 < b.0));
+            for q in [0.0, 0.01, 0.5, 0.9, 0.99, 0.999, 1.0] {
+                let (kept, exact) = (kept.quantile(q).unwrap(), all.quantile(q).unwrap());
+                prop_assert!(exact <= kept && kept <= geometry::highest_equivalent(exact), "{} for {}", kept, exact);
+            }
         }
     }
 

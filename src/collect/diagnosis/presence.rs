@@ -4,7 +4,8 @@
 use crate::row::State;
 use crate::snapshot::Snapshot;
 
-/// A node's records, as they arrive.
+/// A node's records, as they arrive: by the collector's clock, so that an agent whose own is behind is not taken for late. See
+/// [`Cell::last_seen_ms`](crate::snapshot::Cell::last_seen_ms).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Voice {
     /// They come.

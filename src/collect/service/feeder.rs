@@ -133,7 +133,10 @@ impl Handler for Feeder {
         // there is never such a one.
         if self.present_turns >= PRESENT_TURNS && self.progress.was_assigned() {
             self.progress.was_current.store(true, Relaxed);
-            self.progress.lock().values_mut().for_each(|current| *current = true);
+            for (partition, current) in self.progress.lock().iter_mut() {
+                *current = true;
+                self.intake.end_of_past(*partition);
+            }
         }
     }
 }

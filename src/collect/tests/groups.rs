@@ -59,7 +59,7 @@ fn filled(seed: u64, minutes: u64, by_record: bool) -> (Matrix, Windows) {
             let now = T + (minute + 1) * 60 * S;
             if by_record {
                 let record = SummaryRecord::new(&one, &Origin::default(), 1, Options::default());
-                matrix.ingest_record(&record, 3, now).unwrap();
+                matrix.ingest_record(&record, 3, false, now).unwrap();
             } else {
                 matrix.ingest(&one, now);
             }

@@ -6,12 +6,15 @@
 #[path = "support/mesh.rs"]
 mod mesh;
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use dt_collect::intake::{Intake, Message, Outcome};
 use dt_collect::terminal::summary_table;
 use dt_collect::{Ingest, Matrix, MatrixConfig, State, View};
 use dt_probe::ProbeKind;
-use dt_record::Recorder;
+use dt_record::{Options, Origin, Recorder, SummaryRecord};
 use mesh::{NODES, pair, summary};
 
 const S: u64 = 1000;
@@ -162,6 +165,81 @@ fn how_long_a_series_is_fresh_is_up_to_its_usual_window() {
     // A window that is no agent's doesn't make the next one late.
     matrix.ingest(&summary(&one, 1, T + 100 * S, &[6_000], 0), T + 100 * S);
     assert_eq!(state(103)[0], State::Fresh);
+}
+
+#[test]
+fn who_writes_now_is_fresh_by_our_clock_and_the_past_by_its_own() {
+    let pair = pair(NODES[0], NODES[1], ProbeKind::Icmp);
+    // A record every ten seconds, each window said to have ended `behind` seconds before it arrives; the state just before the next.
+    let states = |behind: u64, is_present: bool| {
+        let matrix = Matrix::new(MatrixConfig::default());
+        let state = |window: u64| {
+            let now = T + window * 10 * S;
+            let told = summary(&pair, 10 * S, now - behind * S, &[5_000], 0);
+            let record = SummaryRecord::new(&told, &Origin::default(), window, Options::default());
+            matrix.ingest_record(&record, 0, is_present, now).unwrap();
+            matrix.rows(View::Minute, now + 9 * S)[0].state
+        };
+        let states: BTreeSet<State> = (1..20).map(state).collect();
+        let stale_at = |second: u64| matrix.rows(View::Minute, T + 190 * S + second * S)[0].stale;
+        (states.into_iter().collect::<Vec<_>>(), [30, 31].map(stale_at))
+    };
+    // Its clock is right, or behind by up to a minute: three windows after the last arrival it is stale.
+    for behind in [0, 26, 40, 70] {
+        assert_eq!(states(behind, true), (vec![State::Fresh], [false, true]), "{behind} s");
+    }
+    // What is older has waited somewhere, and its numbers are of the past.
+    assert_eq!(states(71, true).0, [State::Stale]);
+    assert_eq!(states(1_200, true).0, [State::Stale]);
+    // What is read again doesn't make anybody look alive.
+    assert_eq!(states(26, false).0, [State::Fresh]);
+    assert_eq!(states(40, false).0, [State::Stale]);
+}
+
+#[test]
+fn the_past_of_a_partition_ends_once_it_was_read_and_begins_anew_with_the_next_assignment() {
+    let matrix = Arc::new(Matrix::new(MatrixConfig::default()));
+    let mut intake = Intake::new(Arc::clone(&matrix));
+    let mut seq = 0;
+    // One record from each of two partitions, by a clock that is 40 s behind, and whether either is stale then.
+    let mut stale = |intake: &mut Intake| {
+        seq += 1;
+        let now = T + seq * 10 * S;
+        for (partition, node) in [(0, NODES[0]), (1, NODES[1])] {
+            let told = summary(
+                &pair(node, NODES[2], ProbeKind::Icmp),
+                10 * S,
+                now - 40 * S,
+                &[5_000],
+                0,
+            );
+            let origin = Origin {
+                boot_id: node.0.to_owned(),
+                ..Origin::default()
+            };
+            let record = SummaryRecord::new(&told, &origin, seq, Options::default()).to_json();
+            let message = Message {
+                payload: Some(&record),
+                content_type: Some("application/json"),
+                ce_id: None,
+                partition,
+            };
+            assert_eq!(intake.take(&message, now), Outcome::Record(Ingest::Merged));
+        }
+        let rows = matrix.rows(View::Minute, now + S);
+        rows.into_iter().map(|row| row.stale).collect::<Vec<_>>()
+    };
+    intake.begin_partition(0, T);
+    intake.begin_partition(1, T);
+    assert_eq!(stale(&mut intake), [true, true]);
+    intake.end_of_past(1);
+    assert_eq!(stale(&mut intake), [true, false]);
+    intake.end_of_past(0);
+    assert_eq!(stale(&mut intake), [false, false]);
+    intake.begin_partition(0, T + 30 * S);
+    assert_eq!(stale(&mut intake), [true, false]);
+    intake.forget_partition(1);
+    assert_eq!(stale(&mut intake), [true, true]);
 }
 
 #[test]

@@ -192,7 +192,11 @@ fn received(matrix: &Arc<Matrix>) -> f64 {
 #[test]
 fn what_is_read_again_is_not_counted_again() {
     let matrix = Arc::new(Matrix::new(MatrixConfig::default()));
-    let take = |partition, end_ms, now_ms| matrix.ingest_record(&record(0, 3, end_ms), partition, now_ms).unwrap();
+    let take = |partition, end_ms, now_ms| {
+        matrix
+            .ingest_record(&record(0, 3, end_ms), partition, false, now_ms)
+            .unwrap()
+    };
     matrix.begin_partition(1, T);
     // The hour before, as it is read for the picture; then what comes.
     for back in (0..360).rev() {
@@ -228,7 +232,7 @@ fn beyond_the_bounds_the_picture_goes_on() {
         }));
         // From a to b, b to a, and within a.
         for (from, to) in [(0, 3), (3, 0), (1, 2)] {
-            matrix.ingest_record(&record(from, to, T), 0, T).unwrap();
+            matrix.ingest_record(&record(from, to, T), 0, false, T).unwrap();
         }
         assert_eq!(matrix.rows(dt_collect::View::Minute, T).len(), 3);
         values(&matrix)

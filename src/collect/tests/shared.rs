@@ -35,7 +35,7 @@ fn fill(matrices: &[(&Matrix, &[i32])]) {
             let record = SummaryRecord::new(&told, &Origin::default(), 1, Options::default());
             for (matrix, partitions) in matrices {
                 if partitions.contains(&partition) {
-                    matrix.ingest_record(&record, partition, now).unwrap();
+                    matrix.ingest_record(&record, partition, false, now).unwrap();
                 }
             }
         }

@@ -4,38 +4,13 @@
 
 mod common;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use common::{PATIENCE, config, next, reader, until};
+use common::{config, create, next, reader, until, write};
 use distributed_trace_tests::kafka::Kafka;
 use dt_sink::kafka::reader::{Reader, Start};
-use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::producer::{FutureProducer, FutureRecord};
 
 const HOUR: Duration = Duration::from_secs(3_600);
-
-async fn create(kafka: &Kafka, topic: &str) -> FutureProducer {
-    let mut client = ClientConfig::new();
-    client.set("bootstrap.servers", kafka.bootstrap());
-    let admin: AdminClient<DefaultClientContext> = client.create().unwrap();
-    let new = NewTopic::new(topic, 3, TopicReplication::Fixed(1));
-    admin.create_topics([&new], &AdminOptions::new()).await.unwrap()[0]
-        .as_ref()
-        .unwrap();
-    client.create().unwrap()
-}
-
-/// Writes `text` as if it had been written so long `ago`.
-async fn write(producer: &FutureProducer, topic: &str, partition: i32, ago: Duration, text: &str) {
-    let at = (SystemTime::now() - ago).duration_since(UNIX_EPOCH).unwrap();
-    let message = FutureRecord::<str, str>::to(topic)
-        .partition(partition)
-        .payload(text)
-        .timestamp(i64::try_from(at.as_millis()).unwrap());
-    producer.send(message, PATIENCE).await.unwrap();
-}
 
 /// So many messages, in order of their text.
 async fn take(reader: &mut Reader, count: usize) -> Vec<String> {

@@ -187,6 +187,9 @@ async fn take_all(mut reader: Reader, mut intake: Intake, has_caught_up: &Atomic
                     ce_id: received.header("ce_id"),
                     partition: received.partition,
                 };
+                if has_caught_up.load(Relaxed) {
+                    intake.end_of_past(received.partition);
+                }
                 intake.take(&message, now_ms());
             }
             Ok(None) => return,

@@ -43,6 +43,8 @@ pub(crate) struct Course {
     /// Probes of a window, of packets and of calls.
     probes: (u64, u64),
     pub(crate) now_ms: u64,
+    /// How far the clock of each node is behind.
+    pub(crate) behind_ms: [u64; 6],
     recorder: Recorder,
     rng: StdRng,
 }
@@ -99,6 +101,7 @@ impl Course {
             window_ms,
             probes,
             now_ms: NOW_MS / window_ms * window_ms,
+            behind_ms: [0; 6],
             recorder: Recorder::new(),
             rng,
         }
@@ -131,8 +134,8 @@ impl Course {
                 .collect();
             let summary = Summary {
                 pair: Arc::clone(&series.pair),
-                window_start_ms: start_ms,
-                window_end_ms: self.now_ms,
+                window_start_ms: start_ms - self.behind_ms[source],
+                window_end_ms: self.now_ms - self.behind_ms[source],
                 counts: Counts {
                     received,
                     refused,

@@ -182,6 +182,42 @@ fn where_no_records_come_the_collector_is_blind_and_nothing_else_is_said() {
 }
 
 #[test]
+fn a_clock_that_is_behind_is_no_silence() {
+    for mut course in [
+        Course::demo(StdRng::seed_from_u64(11)),
+        Course::slow(StdRng::seed_from_u64(12)),
+    ] {
+        course.behind_ms[2] = 40_000;
+        assert_eq!(course.windows(40, &QUIET), []);
+    }
+}
+
+#[test]
+fn a_link_is_told_from_a_death_where_the_clock_is_behind() {
+    for mut course in [
+        Course::demo(StdRng::seed_from_u64(13)),
+        Course::slow(StdRng::seed_from_u64(14)),
+    ] {
+        course.behind_ms[2] = 26_000;
+        course.windows(30, &QUIET);
+        let cut = Doings {
+            fate: &|s, d, _| lost(s == 2 || d == 2, 1.0),
+            ..QUIET
+        };
+        assert_eq!(
+            course.windows(8, &cut),
+            [(2, FindingKind::NodeLink, "node-3".to_owned())]
+        );
+        let dead = Doings { silent: &[2], ..cut };
+        let said = course.windows(20, &dead);
+        assert!(
+            said.iter().any(|(_, kind, _)| *kind == FindingKind::NodeDown),
+            "{said:?}"
+        );
+    }
+}
+
+#[test]
 fn nothing_is_ever_said_of_a_sound_network() {
     for (mut course, windows) in [
         (Course::demo(StdRng::seed_from_u64(5)), 400),

@@ -8,7 +8,7 @@ mod fixtures;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use distributed_trace_tests::kafka::Kafka;
 use dt_probe::Clock;
@@ -16,6 +16,10 @@ use dt_record::{Counts, Distribution, Origin, Pair, Recorder, Summary, SummaryRe
 use dt_sink::kafka::reader::{Reader, ReaderConfig, Received, Start};
 use dt_sink::{KafkaConfig, Publisher, SinkConfig, Snapshot};
 pub(crate) use fixtures::pair_between as pair;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::time::{Instant, sleep, timeout};
 
 /// Generous: the machine may be building something else.
@@ -102,6 +106,28 @@ pub async fn next(reader: &mut Reader) -> Received {
 
 pub fn decode(message: &Received) -> SummaryRecord {
     dt_record::decode(message.header("content-type"), message.payload.as_deref().unwrap()).unwrap()
+}
+
+/// A topic of three partitions, and who writes to it.
+pub async fn create(kafka: &Kafka, topic: &str) -> FutureProducer {
+    let mut client = ClientConfig::new();
+    client.set("bootstrap.servers", kafka.bootstrap());
+    let admin: AdminClient<DefaultClientContext> = client.create().unwrap();
+    let new = NewTopic::new(topic, 3, TopicReplication::Fixed(1));
+    admin.create_topics([&new], &AdminOptions::new()).await.unwrap()[0]
+        .as_ref()
+        .unwrap();
+    client.create().unwrap()
+}
+
+/// Writes `text` as if it had been written so long `ago`.
+pub async fn write(producer: &FutureProducer, topic: &str, partition: i32, ago: Duration, text: &str) {
+    let at = (SystemTime::now() - ago).duration_since(UNIX_EPOCH).unwrap();
+    let message = FutureRecord::<str, str>::to(topic)
+        .partition(partition)
+        .payload(text)
+        .timestamp(i64::try_from(at.as_millis()).unwrap());
+    producer.send(message, PATIENCE).await.unwrap();
 }
 
 /// Reads until the records hold `sent` probes in all; repeats are dropped by `ce_id`.
