@@ -174,7 +174,11 @@ async fn serve(collect: &Collect, config: CollectorConfig) -> ExitCode {
     let rollup = collector.share().map(|share| Arc::clone(share.table()));
     let site = Site::new(matrix)
         .findings(observer.subscribe())
-        .metrics(metrics::of_collector(&collector, observer.subscribe(), Arc::clone(&door)))
+        .metrics(metrics::of_collector(
+            &collector,
+            observer.subscribe(),
+            Arc::clone(&door),
+        ))
         .rollup(rollup)
         .token(collect.token.clone())
         .origins(collect.allow_origin.clone());

@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
-use std::pin::pin;
 use std::io;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 

@@ -72,8 +72,10 @@ impl Bodies {
         make: impl FnOnce() -> Result<Vec<u8>, ApiError> + Send + 'static,
     ) -> Result<Body, ApiError> {
         let wants_gzip = takes_gzip(headers);
-        self.kept((what, wants_gzip), move || make().map(|json| Body::new(json, wants_gzip)))
-            .await
+        self.kept((what, wants_gzip), move || {
+            make().map(|json| Body::new(json, wants_gzip))
+        })
+        .await
     }
 
     /// What `write` writes for `what`, kept as it is compressed alone: its text may be larger than all that it is made of. A
@@ -91,7 +93,11 @@ impl Bodies {
             };
             write(&mut packer)?;
             Ok(Body {
-                bytes: packer.encoder.finish().map_err(|error| ApiError::failed(&error))?.into(),
+                bytes: packer
+                    .encoder
+                    .finish()
+                    .map_err(|error| ApiError::failed(&error))?
+                    .into(),
                 is_gzip: true,
                 unpacks_to: Some(packer.length),
             })

@@ -217,3 +217,74 @@ async fn a_dropped_handle_ends_its_session() {
     let silent = start(config("127.0.0.1:1", registration(9)));
     silent.close().await;
 }
+
+/// A way to the server that can be cut.
+struct Way {
+    address: String,
+    open: tokio::sync::watch::Sender<bool>,
+}
+
+impl Way {
+    async fn to(server: &ZooKeeper) -> Way {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (open, is_open) = tokio::sync::watch::channel(true);
+        let server = server.address();
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let mut is_open = is_open.clone();
+                if !*is_open.borrow() {
+                    continue;
+                }
+                tokio::spawn(async move {
+                    let mut far = tokio::net::TcpStream::connect(server).await.unwrap();
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        _ = is_open.wait_for(|open| !open) => {}
+                    }
+                });
+            }
+        });
+        Way { address, open }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changed_while_the_connection_was_lost_is_read_again() {
+    let server = server();
+    let way = Way::to(&server).await;
+    let one = start(ZooKeeperConfig {
+        session_timeout: Duration::from_secs(30),
+        ..config(&way.address, registration(1))
+    });
+    let other = client(&server).await;
+    let path = entry(&other, "m", &original("before", 1)).await;
+    sees(&one, &["before:1"]).await;
+    let session = one.status.borrow().session;
+    way.open.send_replace(false);
+    until("disconnected", &one.status, |status| !status.connected).await;
+    other.set_data(&path, &original("after", 1), None).await.unwrap();
+    way.open.send_replace(true);
+    // No notification tells of it, and the entry's name in the list is the same.
+    sees(&one, &["after:1"]).await;
+    assert_eq!(one.status.borrow().session, session);
+}
+
+/// However an answer and the notification of the next change meet.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_of_many_changes_is_seen() {
+    let server = server();
+    let one = agent(&server, 1);
+    let other = client(&server).await;
+    let path = entry(&other, "m", &original("first", 1)).await;
+    sees(&one, &["first:1"]).await;
+    for round in 0..50 {
+        for n in 0..10 {
+            let data = original(&format!("{round}-{n}"), 1);
+            other.set_data(&path, &data, None).await.unwrap();
+        }
+        // Names that vanish so fast are kept for a while beside it.
+        let last = format!("{round}-9:1");
+        until(&last, &one.view, |view| keys(view).contains(&last.as_str())).await;
+    }
+}

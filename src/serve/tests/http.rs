@@ -134,7 +134,9 @@ async fn start_long() -> Running {
 #[tokio::test]
 async fn who_has_asked_for_something_stays_while_a_crowd_comes() {
     let running = start_long().await;
-    let mut listener = running.send(b"GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    let mut listener = running
+        .send(b"GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        .await;
     eventually("it is in", || running.door.stats().open.load(SeqCst) == 1).await;
     let mut crowd = Vec::new();
     for _ in 0..200 {

@@ -32,9 +32,12 @@ impl Server {
             runtime.block_on(async move {
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 ready.send(listener.local_addr().unwrap()).unwrap();
-                http::serve(listener, http::door(1024), |stopping| http::router(site, stopping), async {
-                    drop(stopped.await)
-                })
+                http::serve(
+                    listener,
+                    http::door(1024),
+                    |stopping| http::router(site, stopping),
+                    async { drop(stopped.await) },
+                )
                 .await;
             })
         });
