@@ -14,8 +14,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use tonic_health::ServingStatus;
@@ -45,12 +47,19 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long open calls may go on once the server shuts down.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
 
+/// How long calls that are under way on a connection may go on once it has to make room ...
+const LEAVE: Duration = Duration::from_secs(1);
+/// ... while no more than so many are leaving: the others are closed at once, as their places are taken already.
+const LEAVING: usize = 64;
+
 /// Connections that have sent nothing yet. TCP probes of other nodes come and go here.
 const ARRIVING: usize = 1024;
 /// Connections open at once: a mesh of 10,000 nodes that all probe this one, and some more.
 const OPEN: usize = 16_384;
 /// Of these, from one address: hosts have few agents each, but a whole site may stand behind one address.
 const PER_SOURCE: usize = 2_048;
+/// One address gets at most so small a part of those that there are.
+const SOURCES: usize = 8;
 
 /// Limits of a [`Server`].
 #[derive(Clone, Debug)]
@@ -84,11 +93,12 @@ impl ServerOptions {
     pub fn within(descriptors: u64) -> Self {
         let half = usize::try_from(descriptors / 2).unwrap_or(usize::MAX);
         let arriving = ARRIVING.min(half / 4);
+        let open = OPEN.min(half - arriving);
         Self {
             limits: Limits {
                 arriving,
-                open: OPEN.min(half - arriving),
-                per_source: PER_SOURCE,
+                open,
+                per_source: PER_SOURCE.min(open / SOURCES).max(1),
             },
             ..Self::default()
         }
@@ -152,6 +162,7 @@ impl Server {
             service: Service {
                 routes,
                 http,
+                leaving: Arc::new(Semaphore::new(LEAVING)),
                 tls: options.tls,
             },
             stats,
@@ -207,6 +218,7 @@ impl Server {
 struct Service {
     routes: Routes,
     http: http2::Builder<TokioExecutor>,
+    leaving: Arc<Semaphore>,
     tls: Option<Tls>,
 }
 
@@ -222,12 +234,13 @@ impl Service {
             () = until.stop.cancelled() => return,
             arrived = timeout(FIRST_WORDS, self.arrive(stream)) => arrived.ok().flatten(),
         };
+        let Some((arrived, leave)) = arrived.and_then(|arrived| Some((arrived, arrival.admit_until()?))) else {
+            return;
+        };
         match arrived {
-            Some(Arrived::Clear(stream)) if arrival.admit() => self.serve(stream, &until).await,
-            Some(Arrived::Tls(stream)) if arrival.admit() => self.serve(*stream, &until).await,
-            _ => {}
+            Arrived::Clear(stream) => self.serve(stream, arrival, leave, &until).await,
+            Arrived::Tls(stream) => self.serve(stream, arrival, leave, &until).await,
         }
-        drop(arrival);
     }
 
     /// Hears what the caller speaks; `None` where it is nothing that is spoken here.
@@ -244,11 +257,19 @@ impl Service {
         }
     }
 
-    async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin, until: &Until) {
+    /// Ends with the connection; once it has to leave, soon.
+    async fn serve(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+        arrival: Arrival,
+        leave: CancellationToken,
+        until: &Until,
+    ) {
         let calls = Arc::new(AtomicU64::new(0));
         let (routes, counted) = (self.routes.clone(), Arc::clone(&calls));
         let answer = service_fn(move |request: http::Request<Incoming>| {
             counted.fetch_add(1, Relaxed);
+            arrival.used();
             let call = timeout(CALL_TIMEOUT, routes.clone().oneshot(request));
             async move {
                 match call.await {
@@ -263,10 +284,21 @@ impl Service {
             _ = connection.as_mut() => return,
             () = until.stop.cancelled() => {}
             () = idle(&calls) => {}
+            () = leave.cancelled() => {
+                if let Ok(_leaving) = self.leaving.try_acquire() {
+                    // Its caller dials anew, and loses no ping by it.
+                    connection.as_mut().graceful_shutdown();
+                    let _ = timeout(LEAVE, connection).await;
+                }
+                return;
+            }
         }
         connection.as_mut().graceful_shutdown();
-        // What has not ended in time is ended by whoever accepted it, or by the caller's silence.
-        let _ = connection.await;
+        tokio::select! {
+            // What has not ended in time is ended by whoever accepted it, or by the caller's silence.
+            _ = connection => {}
+            () = leave.cancelled() => {}
+        }
     }
 }
 
@@ -336,9 +368,14 @@ mod tests {
     #[test]
     fn connections_leave_half_of_the_descriptors_to_the_rest() {
         for descriptors in [0, 10, 1024, 65_536, 1 << 40] {
-            let Limits { arriving, open, .. } = ServerOptions::within(descriptors).limits;
+            let Limits {
+                arriving,
+                open,
+                per_source,
+            } = ServerOptions::within(descriptors).limits;
             assert!((arriving + open) as u64 <= descriptors / 2, "{descriptors}");
             assert!(arriving <= ARRIVING && open <= OPEN);
+            assert_eq!(per_source, (open / 8).max(1));
         }
         assert_eq!(ServerOptions::within(1 << 40).limits.open, OPEN);
     }

@@ -6,8 +6,8 @@
 //! keeps nobody out.
 
 mod accept;
-mod arriving;
 mod bind;
+mod crowd;
 mod door;
 mod http1;
 
