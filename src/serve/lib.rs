@@ -7,11 +7,13 @@
 
 mod accept;
 mod bind;
+mod calls;
 mod crowd;
 mod door;
 mod http1;
 
 pub use accept::{Until, accept};
 pub use bind::{BindError, bind};
+pub use calls::{Call, Calls};
 pub use door::{Arrival, Door, Limits, Stats};
 pub use http1::{door, http1};

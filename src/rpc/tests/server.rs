@@ -123,14 +123,14 @@ async fn a_message_beyond_the_limit_is_an_error_of_that_call_alone() {
     let mut worker = WorkerServiceClient::new(channel(&running).await);
     let long = worker
         .ping_node(PingMsg {
-            host_addr: "x".repeat(65 * 1024),
+            host_addr: "x".repeat(5 * 1024),
         })
         .await;
     assert!(long.is_err(), "{long:?}");
     assert!(
         worker
             .ping_node(PingMsg {
-                host_addr: "x".repeat(60 * 1024)
+                host_addr: "x".repeat(4000)
             })
             .await
             .is_ok()
@@ -301,6 +301,90 @@ async fn agents_that_push_one_another_out_lose_no_ping() {
         }
     }
     assert!(running.server.door().stats().turned_away.load(SeqCst) > 50);
+}
+
+#[tokio::test]
+async fn a_connection_that_has_brought_enough_is_ended_in_order_and_no_ping_is_lost() {
+    let running = Running::start().await;
+    let mut probe = Probe::of(running.address, config(30_000, 10));
+    let stats = running.server.door().stats();
+    while stats.accepted.load(SeqCst) < 3 {
+        probe.received().await;
+    }
+    assert!(running.server.stats().pings.load(SeqCst) > 300, "it serves for long");
+    // One that goes on all the same is closed.
+    let mut greedy = TcpStream::connect(running.address).await.unwrap();
+    greedy.write_all(BEGUN).await.unwrap();
+    let ping = [&b"\0\0\x08\x06\0\0\0\0\0"[..], &[7; 8]].concat();
+    let (mut read, mut write) = greedy.into_split();
+    tokio::spawn(async move { while let Ok(1..) = read.read(&mut [0; 1024]).await {} });
+    let mut brought = 0;
+    while write.write_all(&ping.repeat(64)).await.is_ok() {
+        brought += ping.len() * 64;
+        // What lies in the kernel's buffers on the way is no megabyte.
+        assert!(brought < 8 << 20, "{brought}");
+    }
+}
+
+/// A call with one header of so many letters more than it needs, and its status: 431 where that is too much.
+async fn status_with_header(running: &Running, letters: usize) -> http::StatusCode {
+    let stream = TcpStream::connect(running.address).await.unwrap();
+    let (mut send, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let request = http::Request::post("http://b:4000/message.WorkerService/PingNode")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("user-agent", "grpc-go/1.19.0")
+        .header("x-more", "m".repeat(letters))
+        .body(())
+        .unwrap();
+    let (response, mut stream) = send.send_request(request, false).unwrap();
+    // The call may be refused before its message is sent.
+    let _ = stream.send_data(Bytes::from_static(b"\0\0\0\0\x08\x0a\x06b:4000"), true);
+    response.await.unwrap().status()
+}
+
+#[tokio::test]
+async fn headers_beyond_the_limit_are_refused_and_what_a_mesh_adds_is_not() {
+    let running = Running::start().await;
+    assert_eq!(status_with_header(&running, 0).await, 200);
+    // 500 are the call's own.
+    assert_eq!(status_with_header(&running, 1_400).await, 200);
+    assert_eq!(status_with_header(&running, 2_048).await, 431);
+    assert_eq!(running.server.stats().pings.load(SeqCst), 2);
+}
+
+#[tokio::test]
+async fn calls_that_nobody_ends_make_room_for_those_of_others() {
+    const CALLS: usize = 4;
+    let options = ServerOptions {
+        max_calls: CALLS,
+        ..ServerOptions::default()
+    };
+    let running = Running::with("127.0.0.1:0", options).await;
+    // Calls whose messages never come.
+    let mut crowd = Vec::new();
+    for _ in 0..CALLS {
+        let stream = one_of_a_crowd(&running, b"").await;
+        let (mut send, connection) = h2::client::handshake(stream).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let request = http::Request::post("http://b:4000/message.WorkerService/PingNode").body(());
+        let call = send.send_request(request.unwrap(), false).unwrap();
+        crowd.push((connection, call, send));
+    }
+    let mut probe = from_elsewhere(&running);
+    for _ in 0..20 {
+        probe.received().await;
+    }
+    let stats = running.server.door().stats();
+    let ended = || crowd.iter().filter(|(connection, ..)| connection.is_finished()).count();
+    eventually("one had to go", || {
+        while probe.events.try_recv().is_ok() {}
+        stats.open.load(SeqCst) == CALLS as u64
+    })
+    .await;
+    eventually("its caller sees it", || ended() == 1).await;
+    assert_eq!(stats.accepted.load(SeqCst), CALLS as u64 + 1);
 }
 
 #[tokio::test]
