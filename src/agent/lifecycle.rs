@@ -103,7 +103,7 @@ impl Agent {
         }
         let options = ServerOptions {
             tls: tls.clone(),
-            ..ServerOptions::within(files)
+            ..ServerOptions::within(files, config.max_peers)
         };
         let server = Arc::new(Server::new(options).await?);
         let origin = origin(&config, &boot_id);

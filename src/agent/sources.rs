@@ -200,7 +200,7 @@ impl Source for Grpc {
         )?;
         page.counter(
             "grpc_connections_refused",
-            "Connections turned away at the cap",
+            "Open connections closed to make room for others at the cap",
             door.turned_away.load(Relaxed),
         )?;
         page.counter(

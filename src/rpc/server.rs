@@ -1,43 +1,41 @@
 //! Answering: `WorkerService`, `grpc.health.v1` and reflection (v1 and v1alpha) on one port.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use dt_serve::{Arrival, Door, Limits, Until, accept};
-use hyper::body::Incoming;
+use dt_serve::{Arrival, Calls, Door, Until, accept};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use nix::sys::socket::{setsockopt, sockopt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
-use tower::ServiceExt;
 
+use crate::answer::answer;
 use crate::first_words::{self, Spoken};
 use crate::message::worker_service_server::{WorkerService, WorkerServiceServer};
 use crate::message::{FILE_DESCRIPTOR_SET, PingMsg, PingMsgResp};
+use crate::metered::Metered;
+use crate::options::{MAX_HEADERS, MAX_MESSAGE, ServerOptions};
 use crate::tls::{Tls, TlsMode};
 
 /// The name under which health is asked for, besides the empty one for the whole server.
 const SERVICE_NAME: &str = "message.WorkerService";
-/// No message of this service comes near it.
-const MAX_MESSAGE: usize = 64 * 1024;
-const MAX_HEADERS: u32 = 8 * 1024;
 /// A caller may take so long for its first words, the handshake of TLS included, and then for its first call.
 const FIRST_WORDS: Duration = Duration::from_secs(10);
 /// A caller that makes no call for so long is let go. Pings come once an hour at least.
 const IDLE: Duration = Duration::from_secs(2 * 3600);
-/// A caller that opened a call and doesn't send its message is let go after this.
-const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// A caller that vanished without a word is noticed by an HTTP/2 PING after this much silence ...
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 /// ... which it must answer in this time.
@@ -45,55 +43,13 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long open calls may go on once the server shuts down.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
 
-/// Connections that have sent nothing yet. TCP probes of other nodes come and go here.
-const ARRIVING: usize = 1024;
-/// Connections open at once: a mesh of 10,000 nodes that all probe this one, and some more.
-const OPEN: usize = 16_384;
-/// Of these, from one address: hosts have few agents each, but a whole site may stand behind one address.
-const PER_SOURCE: usize = 2_048;
-
-/// Limits of a [`Server`].
-#[derive(Clone, Debug)]
-pub struct ServerOptions {
-    /// Who comes in. Together well below the descriptor limit, so that a flood of callers can't take the probes' sockets
-    /// away. Default: 1,024 that have sent nothing yet, 16,384 open, 2,048 of them from one address.
-    pub limits: Limits,
-    /// Calls open at once on one connection. Default 32: a prober overlaps 4 at most.
-    pub max_streams: u32,
-    /// TLS, where it is spoken.
-    pub tls: Option<Tls>,
-}
-
-impl Default for ServerOptions {
-    fn default() -> Self {
-        Self {
-            limits: Limits {
-                arriving: ARRIVING,
-                open: OPEN,
-                per_source: PER_SOURCE,
-            },
-            max_streams: 32,
-            tls: None,
-        }
-    }
-}
-
-impl ServerOptions {
-    /// The default, as far as a process that may open `descriptors` can afford it: half of them.
-    #[must_use]
-    pub fn within(descriptors: u64) -> Self {
-        let half = usize::try_from(descriptors / 2).unwrap_or(usize::MAX);
-        let arriving = ARRIVING.min(half / 4);
-        Self {
-            limits: Limits {
-                arriving,
-                open: OPEN.min(half - arriving),
-                per_source: PER_SOURCE,
-            },
-            ..Self::default()
-        }
-    }
-}
+/// How long calls that are under way on a connection may go on once it has to end ...
+const LEAVE: Duration = Duration::from_secs(1);
+/// ... while no more than so many are leaving whose places are others' already: the rest of these are closed at once.
+const LEAVING: usize = 64;
+/// Bytes that wait in the kernel for each direction of a connection. It would let them become megabytes for a caller that
+/// reads no answers; they are memory of this process where a cgroup counts it.
+const SOCKET_BUFFER: usize = 16 * 1024;
 
 /// What a [`Server`] has seen.
 #[derive(Debug, Default)]
@@ -132,18 +88,19 @@ impl Server {
         let worker = WorkerServiceServer::new(Worker {
             stats: Arc::clone(&stats),
         });
-        let routes = Routes::new(worker.max_decoding_message_size(MAX_MESSAGE))
-            .add_service(health_service.max_decoding_message_size(MAX_MESSAGE))
-            .add_service(reflection().build_v1()?.max_decoding_message_size(MAX_MESSAGE))
-            .add_service(reflection().build_v1alpha()?.max_decoding_message_size(MAX_MESSAGE))
+        let longest = MAX_MESSAGE as usize;
+        let routes = Routes::new(worker.max_decoding_message_size(longest))
+            .add_service(health_service.max_decoding_message_size(longest))
+            .add_service(reflection().build_v1()?.max_decoding_message_size(longest))
+            .add_service(reflection().build_v1alpha()?.max_decoding_message_size(longest))
             .prepare();
 
         let mut http = http2::Builder::new(TokioExecutor::new());
         http.timer(TokioTimer::new())
             .max_concurrent_streams(options.max_streams)
-            .initial_stream_window_size(MAX_MESSAGE as u32)
-            .initial_connection_window_size(MAX_MESSAGE as u32)
-            .max_send_buf_size(MAX_MESSAGE)
+            .initial_stream_window_size(MAX_MESSAGE)
+            .initial_connection_window_size(MAX_MESSAGE.saturating_mul(options.max_streams))
+            .max_send_buf_size(longest)
             .max_header_list_size(MAX_HEADERS)
             .keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT);
@@ -152,6 +109,8 @@ impl Server {
             service: Service {
                 routes,
                 http,
+                calls: Calls::new(options.max_calls),
+                leaving: Arc::new(Semaphore::new(LEAVING)),
                 tls: options.tls,
             },
             stats,
@@ -207,6 +166,8 @@ impl Server {
 struct Service {
     routes: Routes,
     http: http2::Builder<TokioExecutor>,
+    calls: Arc<Calls>,
+    leaving: Arc<Semaphore>,
     tls: Option<Tls>,
 }
 
@@ -214,7 +175,10 @@ impl Service {
     /// Serves one connection to its end, if its caller speaks what is spoken here and there is room.
     async fn run(self, stream: TcpStream, mut arrival: Arrival, until: Until) {
         // A small answer must not wait for the acknowledgement of the one before.
-        if stream.set_nodelay(true).is_err() {
+        if stream.set_nodelay(true).is_err()
+            || setsockopt(&stream, sockopt::RcvBuf, &SOCKET_BUFFER).is_err()
+            || setsockopt(&stream, sockopt::SndBuf, &SOCKET_BUFFER).is_err()
+        {
             return;
         }
         let arrived = tokio::select! {
@@ -222,12 +186,13 @@ impl Service {
             () = until.stop.cancelled() => return,
             arrived = timeout(FIRST_WORDS, self.arrive(stream)) => arrived.ok().flatten(),
         };
+        let Some((arrived, leave)) = arrived.and_then(|arrived| Some((arrived, arrival.admit_until()?))) else {
+            return;
+        };
         match arrived {
-            Some(Arrived::Clear(stream)) if arrival.admit() => self.serve(stream, &until).await,
-            Some(Arrived::Tls(stream)) if arrival.admit() => self.serve(*stream, &until).await,
-            _ => {}
+            Arrived::Clear(stream) => self.serve(stream, arrival, leave, &until).await,
+            Arrived::Tls(stream) => self.serve(stream, arrival, leave, &until).await,
         }
-        drop(arrival);
     }
 
     /// Hears what the caller speaks; `None` where it is nothing that is spoken here.
@@ -244,29 +209,60 @@ impl Service {
         }
     }
 
-    async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin, until: &Until) {
-        let calls = Arc::new(AtomicU64::new(0));
-        let (routes, counted) = (self.routes.clone(), Arc::clone(&calls));
-        let answer = service_fn(move |request: http::Request<Incoming>| {
+    /// Ends with the connection; once it has to leave, soon.
+    async fn serve(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+        arrival: Arrival,
+        leave: CancellationToken,
+        until: &Until,
+    ) {
+        let made = Arc::new(AtomicU64::new(0));
+        // It has brought enough; its place is still its own.
+        let spent = CancellationToken::new();
+        let stream = Metered::new(stream, spent.clone());
+        let (routes, calls, counted, leaves) = (
+            self.routes.clone(),
+            Arc::clone(&self.calls),
+            Arc::clone(&made),
+            leave.clone(),
+        );
+        let service = service_fn(move |request| {
             counted.fetch_add(1, Relaxed);
-            let call = timeout(CALL_TIMEOUT, routes.clone().oneshot(request));
-            async move {
-                match call.await {
-                    Ok(response) => response,
-                    Err(_) => Ok::<_, Infallible>(Status::deadline_exceeded("no message came").into_http()),
-                }
-            }
+            arrival.used();
+            let (routes, calls, source, leave) = (routes.clone(), Arc::clone(&calls), arrival.source(), leaves.clone());
+            // Only as it is looked at: of a burst of pings, each is answered before the next one is begun.
+            async move { answer(routes, request, calls.begin(source, leave)).await }
         });
-        let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), answer));
+        let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
         tokio::select! {
             // How a connection ended concerns the caller alone.
             _ = connection.as_mut() => return,
             () = until.stop.cancelled() => {}
-            () = idle(&calls) => {}
+            () = idle(&made) => {}
+            () = spent.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    _ = timeout(LEAVE, connection) => {}
+                    () = leave.cancelled() => {}
+                }
+                return;
+            }
+            () = leave.cancelled() => {
+                if let Ok(_leaving) = self.leaving.try_acquire() {
+                    // Its caller dials anew, and loses no ping by it.
+                    connection.as_mut().graceful_shutdown();
+                    let _ = timeout(LEAVE, connection).await;
+                }
+                return;
+            }
         }
         connection.as_mut().graceful_shutdown();
-        // What has not ended in time is ended by whoever accepted it, or by the caller's silence.
-        let _ = connection.await;
+        tokio::select! {
+            // What has not ended in time is ended by whoever accepted it, or by the caller's silence.
+            _ = connection => {}
+            () = leave.cancelled() => {}
+        }
     }
 }
 
@@ -331,15 +327,5 @@ mod tests {
         let last = Duration::from_secs(5 + 3600 * 49);
         let kept = kept(&hourly).await;
         assert!(kept > last && kept <= last + 2 * IDLE, "{kept:?}");
-    }
-
-    #[test]
-    fn connections_leave_half_of_the_descriptors_to_the_rest() {
-        for descriptors in [0, 10, 1024, 65_536, 1 << 40] {
-            let Limits { arriving, open, .. } = ServerOptions::within(descriptors).limits;
-            assert!((arriving + open) as u64 <= descriptors / 2, "{descriptors}");
-            assert!(arriving <= ARRIVING && open <= OPEN);
-        }
-        assert_eq!(ServerOptions::within(1 << 40).limits.open, OPEN);
     }
 }

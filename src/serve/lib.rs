@@ -6,12 +6,14 @@
 //! keeps nobody out.
 
 mod accept;
-mod arriving;
 mod bind;
+mod calls;
+mod crowd;
 mod door;
 mod http1;
 
 pub use accept::{Until, accept};
 pub use bind::{BindError, bind};
+pub use calls::{Call, Calls};
 pub use door::{Arrival, Door, Limits, Stats};
 pub use http1::{Stay, door, http1, long_door};

@@ -5,6 +5,7 @@ use distributed_trace_tests::error::Result;
 use distributed_trace_tests::namespaces::{Namespace, Pair};
 use distributed_trace_tests::original::ping_once;
 use distributed_trace_tests::ping::number;
+use distributed_trace_tests::process::{status, wait_for};
 use serde_json::Value;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
@@ -148,6 +149,70 @@ fn a_crowd_at_both_ports_keeps_nobody_from_probing_and_from_being_answered() -> 
             }
         }
     }
+    Ok(())
+}
+
+/// A call that asks for much and never ends: a header of so many letters, and a message that is cut short.
+fn unfinished_call(stream: u32, letters: usize) -> Vec<u8> {
+    let frame = |kind: u8, flags: u8, payload: &[u8]| {
+        let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes();
+        let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
+        [&head[..], payload].concat()
+    };
+    // `:method POST`, `:scheme http` and `:path` from HTTP/2's table, then `x`, whose length is 127 and 7 bits a byte.
+    let mut headers = b"\x83\x86\x04\x1f/message.WorkerService/PingNode\0\x01x\x7f".to_vec();
+    let beyond = letters - 127;
+    headers.extend([(beyond % 128 + 128) as u8, (beyond / 128) as u8]);
+    headers.extend(vec![b'm'; letters]);
+    let message = [&b"\0\0\0\x0f\xa0\x0a"[..], &[b'm'; 1_494]].concat();
+    [frame(1, 4, &headers), frame(0, 0, &message)].concat()
+}
+
+#[test]
+fn what_one_address_can_make_an_agent_hold_is_bounded() -> Result {
+    const CONNECTIONS: usize = 600;
+    // An agent without peers has some 15 MiB. 256 connections with 8 calls each may cost it 40 MiB
+    // more; unbounded these would be half a gigabyte.
+    const BOUND_KIB: u64 = 64 * 1024;
+    let (pair, folder) = (Pair::new()?, tempfile::tempdir()?);
+    let none = folder.path().join("none.toml");
+    std::fs::write(&none, "")?;
+    let agent = Agent::builder(&pair.a, "a", "10.9.0.1")?
+        .peers(&none)
+        .http("0.0.0.0:9464")
+        .start()?;
+    wait_for("an agent that answers", || {
+        Ok(agent.get(&pair.a, "/livez").is_ok().then_some(()))
+    })?;
+    // As many and as large as there ever were, and as are allowed.
+    let words = [(32, 7_500), (8, 1_400)].map(|(calls, letters)| {
+        let calls = (0..calls).flat_map(|n| unfinished_call(2 * n + 1, letters));
+        let begun = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+        begun.iter().copied().chain(calls).collect::<Vec<u8>>()
+    });
+    let held = pair.b.enter(|| {
+        let mut held = Vec::new();
+        for words in words.iter().cycle().take(CONNECTIONS) {
+            let mut stream = TcpStream::connect("10.9.0.1:4000")?;
+            // It may be closed in the midst of them.
+            let _ = stream.write_all(words);
+            held.push(stream);
+        }
+        Ok::<_, std::io::Error>(held)
+    })??;
+    let scrape = wait_for("all of them to have come", || {
+        let scrape = agent.scrape(&pair.a)?;
+        Ok((scrape.count("dt_grpc_connections_total")? >= CONNECTIONS as u64).then_some(scrape))
+    })?;
+    let open = scrape.count("dt_grpc_connections_open")?;
+    assert!(open <= 256 + 64, "{open}: as many as may be open, and leave");
+    ping_once(&pair.a, "10.9.0.1:4000")??;
+    let text = std::fs::read_to_string(format!("/proc/{}/status", agent.process.pid()))?;
+    let peak: u64 = status(&text, "VmHWM")?.trim_end_matches(" kB").trim().parse()?;
+    assert!(peak < BOUND_KIB, "{peak} KiB");
+    drop(held);
+    let (finished, _) = agent.terminate()?;
+    assert_eq!(finished.status.code(), Some(0), "{finished}");
     Ok(())
 }
 

@@ -32,7 +32,7 @@ impl Source for Port {
         )?;
         page.counter(
             "collect_http_connections_refused",
-            "Connections closed because as many as may were in, in all or from one address",
+            "Connections of callers that were in, closed because more came, in all or from one address",
             get(&stats.turned_away),
         )?;
         page.counter(

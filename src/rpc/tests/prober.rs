@@ -13,6 +13,7 @@ use std::time::Duration;
 use common::{PATIENCE, Probe, Running, config, eventually, listener, target};
 use dt_probe::{Fate, TargetId, What};
 use dt_rpc::{ProberConfig, ServerOptions};
+use dt_serve::Limits;
 use tokio::time::Instant;
 
 #[tokio::test]
@@ -174,7 +175,17 @@ async fn drain_waits_for_answers_and_counts_what_it_gives_up() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_peers_get_each_fate_exactly_once() {
     const PEERS: u32 = 1000;
-    let running = Running::start().await;
+    // All of them are at one address, which is not what its share is for.
+    let limits = Limits {
+        arriving: PEERS as usize,
+        open: PEERS as usize,
+        per_source: PEERS as usize,
+    };
+    let options = ServerOptions {
+        limits,
+        ..ServerOptions::default()
+    };
+    let running = Running::with("127.0.0.1:0", options).await;
     let closed = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
         .unwrap()
