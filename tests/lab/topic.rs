@@ -53,8 +53,16 @@ fn is_passing(code: RDKafkaErrorCode) -> bool {
 /// # Errors
 /// Where the broker can't be reached or stops answering.
 pub fn read(bootstrap: &str, topic: &str) -> Result<Vec<Record>> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap)
+    read_as(ClientConfig::new().set("bootstrap.servers", bootstrap), topic)
+}
+
+/// As [`read`], by a client that has to say more to be let in.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_as(client: &ClientConfig, topic: &str) -> Result<Vec<Record>> {
+    let consumer: BaseConsumer = client
+        .clone()
         .set("group.id", "lab")
         .set("enable.auto.commit", "false")
         .set("allow.auto.create.topics", "false")

@@ -2,6 +2,7 @@
 //! whoever isn't concerned measures on as if nothing were.
 
 mod alarm;
+mod broker;
 mod ensemble;
 mod hosts;
 mod kafka;
