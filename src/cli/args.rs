@@ -35,6 +35,7 @@ pub(crate) struct Reading;
 
 impl Keys for Reading {
     const ONLY: Option<&'static [&'static str]> = Some(&[
+        "cluster",
         "kafka.bootstrap",
         "kafka.summary_topic",
         "kafka.options",

@@ -99,7 +99,7 @@ pub(crate) fn run(collect: &Collect) -> ExitCode {
         Err(code) => return code,
     };
     logging::start(&loaded.config.log);
-    let kafka = loaded.config.kafka;
+    let (cluster, kafka) = (loaded.config.cluster, loaded.config.kafka);
     let options = kafka.all_options();
     for (key, topic) in [
         ("kafka.summary_topic", &kafka.summary_topic),
@@ -120,6 +120,7 @@ pub(crate) fn run(collect: &Collect) -> ExitCode {
         matrix: MatrixConfig {
             window: collect.window,
             max_series: collect.max_series as usize,
+            cluster,
             tally: TallyBounds {
                 nodes: collect.metrics_nodes as usize,
                 ..TallyBounds::default()

@@ -41,7 +41,7 @@ pub(crate) fn run(records: &Records) -> ExitCode {
         Err(code) => return code,
     };
     logging::start_quiet(&loaded);
-    let kafka = loaded.config.kafka;
+    let (cluster, kafka) = (loaded.config.cluster, loaded.config.kafka);
     let options = kafka.all_options();
     let reader = Reader::start(ReaderConfig {
         bootstrap: kafka.bootstrap,
@@ -60,7 +60,7 @@ pub(crate) fn run(records: &Records) -> ExitCode {
     };
     let counts = Arc::new(Counts::default());
     let code = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(until_told(reader, &counts)),
+        Ok(runtime) => runtime.block_on(until_told(reader, cluster, &counts)),
         Err(error) => return out::failure(&format!("can't start a runtime: {error}")),
     };
     let [printed, tombstones, foreign] =
@@ -74,7 +74,7 @@ pub(crate) fn run(records: &Records) -> ExitCode {
 
 /// Prints on a thread of its own until a signal comes or printing fails. A reader of our output that has stopped
 /// reading blocks that thread, but not our end.
-async fn until_told(reader: Reader, counts: &Arc<Counts>) -> ExitCode {
+async fn until_told(reader: Reader, cluster: String, counts: &Arc<Counts>) -> ExitCode {
     let Ok(mut ends) = Ends::catch() else {
         return out::failure("can't listen for signals");
     };
@@ -82,7 +82,7 @@ async fn until_told(reader: Reader, counts: &Arc<Counts>) -> ExitCode {
     let counts = Arc::clone(counts);
     let printer = std::thread::Builder::new().name("printer".to_owned()).spawn(move || {
         // Nobody waits any more where a signal came first.
-        let _ = ended.send(print_all(reader, &counts));
+        let _ = ended.send(print_all(reader, &cluster, &counts));
     });
     if let Err(error) = printer {
         return out::failure(&format!("can't start a thread: {error}"));
@@ -96,9 +96,9 @@ async fn until_told(reader: Reader, counts: &Arc<Counts>) -> ExitCode {
     }
 }
 
-fn print_all(mut reader: Reader, counts: &Counts) -> io::Result<()> {
+fn print_all(mut reader: Reader, cluster: &str, counts: &Counts) -> io::Result<()> {
     while let Some(message) = reader.blocking_next() {
-        match line(&message) {
+        match line(&message, cluster) {
             Line::Record(mut text) => {
                 text.push('\n');
                 // Counted first: whoever has read the line may end us at once, and the count is to hold it.
@@ -124,19 +124,23 @@ enum Line {
     Foreign(String),
 }
 
-fn line(message: &Received) -> Line {
+/// `cluster` is the only one whose records are wanted, unless it is empty.
+fn line(message: &Received, cluster: &str) -> Line {
     let Some(payload) = message.payload.as_deref().filter(|payload| !payload.is_empty()) else {
         return Line::Tombstone;
     };
-    match to_json(message.header("content-type"), payload) {
+    match to_json(message.header("content-type"), payload, cluster) {
         Ok(text) => Line::Record(text),
         Err(why) => Line::Foreign(why),
     }
 }
 
 /// A record's JSON on one line. What came as JSON keeps every field as it was written, also those unknown here.
-fn to_json(content_type: Option<&str>, payload: &[u8]) -> Result<String, String> {
+fn to_json(content_type: Option<&str>, payload: &[u8], cluster: &str) -> Result<String, String> {
     let record = dt_record::decode(content_type, payload).map_err(|error| error.to_string())?;
+    if !cluster.is_empty() && record.cluster != cluster {
+        return Err(format!("of the cluster {:?}", record.cluster));
+    }
     // A message of ours in Protobuf never begins like a JSON object: see `dt_record::decode`.
     let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(payload).is_ok();
     match std::str::from_utf8(payload) {
@@ -179,9 +183,9 @@ mod tests {
             r#"{"schema_version":1,"src_node":"a b","dst_node":"c\\\" d","probe":"tcp","window_start_ms":10000,"#,
             r#""window_end_ms":20000,"zone_of_tomorrow":[1.50,{"x":null}],"sent":0,"received":0}"#
         );
-        assert_eq!(to_json(None, RECORD.as_bytes()).as_deref(), Ok(expected));
+        assert_eq!(to_json(None, RECORD.as_bytes(), "").as_deref(), Ok(expected));
         assert_eq!(
-            to_json(Some("application/json"), RECORD.as_bytes()).as_deref(),
+            to_json(Some("application/json"), RECORD.as_bytes(), "").as_deref(),
             Ok(expected)
         );
     }
@@ -196,13 +200,21 @@ mod tests {
             b"\xff\xfe",
             b"null",
         ] {
-            assert!(to_json(None, bytes).is_err(), "{bytes:?}");
+            assert!(to_json(None, bytes, "").is_err(), "{bytes:?}");
         }
         let broken = RECORD.replace("a b", "a\u{0}b").into_bytes();
-        assert!(to_json(None, &broken).is_err());
+        assert!(to_json(None, &broken, "").is_err());
         let mut not_utf8 = RECORD.as_bytes().to_vec();
         let at = RECORD.find("zone").unwrap();
         not_utf8[at] = 0xff;
-        assert!(to_json(None, &not_utf8).is_err());
+        assert!(to_json(None, &not_utf8, "").is_err());
+    }
+    #[test]
+    fn only_the_cluster_that_is_asked_for_is_printed() {
+        let record = RECORD.replacen('{', r#"{"cluster": "c1","#, 1);
+        for (wanted, is_printed) in [("", true), ("c1", true), ("c2", false)] {
+            assert_eq!(to_json(None, record.as_bytes(), wanted).is_ok(), is_printed, "{wanted}");
+        }
+        assert!(to_json(None, RECORD.as_bytes(), "c1").is_err());
     }
 }

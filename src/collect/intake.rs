@@ -72,7 +72,7 @@ counts! {
     too_far_ahead: "Records from the future.",
     full: "Records of series beyond the bound.",
     tombstones: "Messages without a value.",
-    foreign: "Messages that are no summary records.",
+    foreign: "Messages that are no summary records, or of another cluster.",
     malformed: "Summary records that contradict themselves, or can't be true.",
     bytes: "Bytes of all values.",
     newest_end_ms: "When the newest window read ended, UTC milliseconds; 0 before the first.",
@@ -141,6 +141,10 @@ impl Intake {
             Err(error @ DecodeError::Invalid(_)) => return malformed(&error, message.partition),
             Err(_) => return Outcome::Foreign,
         };
+        let cluster = &self.matrix.config().cluster;
+        if !cluster.is_empty() && record.cluster != *cluster {
+            return Outcome::Foreign;
+        }
         let seen = self.seen.entry(message.partition).or_default();
         let is_new = if record.seq > 0 && !record.boot_id.is_empty() {
             seen.is_new(&record.boot_id, record.seq, now_ms)

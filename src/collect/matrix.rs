@@ -29,6 +29,8 @@ pub struct MatrixConfig {
     pub max_series: usize,
     /// How much is counted since the start, for `/metrics`.
     pub tally: TallyBounds,
+    /// Records that were read of other clusters are none of ours; empty for those of any.
+    pub cluster: String,
 }
 
 impl Default for MatrixConfig {
@@ -41,6 +43,7 @@ impl Default for MatrixConfig {
             forget: Duration::from_secs(75 * 60),
             max_series: 500_000,
             tally: TallyBounds::default(),
+            cluster: String::new(),
         }
     }
 }

@@ -44,7 +44,8 @@ pub static KEYS: &[Key] = &[
         value: "NAME",
         accepted: LABEL,
         help: "Name of the cluster, as it stands in the records",
-        why: "Needed only where several clusters share one topic.",
+        why: "Needed only where several clusters share one topic. What reads the topic (`dt collect`, `dt diagnose`, `dt records`, `dt top`) \
+              then reads the records of this one.",
         kind: Kind::Text(|d, v| put(&mut d.cluster, parse::label(v))),
         ..KEY
     },

@@ -23,6 +23,7 @@ pub(super) struct Task {
     pub(super) since: Duration,
     pub(super) window: Duration,
     pub(super) patience: Duration,
+    pub(super) cluster: String,
 }
 
 /// Begins to read `since` ago.
@@ -41,6 +42,7 @@ pub(super) fn start(kafka: Kafka, since: Duration) -> Result<Reader, ReaderError
 pub(super) async fn read(mut reader: Reader, task: &Task) -> Result<Findings, String> {
     let matrix = Arc::new(Matrix::new(MatrixConfig {
         window: task.window,
+        cluster: task.cluster.clone(),
         ..MatrixConfig::default()
     }));
     let mut intake = Intake::new(Arc::clone(&matrix));

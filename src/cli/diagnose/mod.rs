@@ -89,6 +89,7 @@ pub(crate) fn run(diagnose: &Diagnose) -> ExitCode {
                 since: diagnose.since,
                 window: diagnose.window,
                 patience: diagnose.timeout,
+                cluster: loaded.config.cluster,
             };
             match kafka::start(loaded.config.kafka, task.since) {
                 Ok(reader) => runtime.block_on(kafka::read(reader, &task)),

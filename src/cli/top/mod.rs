@@ -176,7 +176,7 @@ fn source(args: &TopArgs, loaded: &Loaded, is_once: bool) -> Result<Source, Stri
     if let Some(address) = &args.url {
         return Server::new(address.clone(), args.token.clone()).map(Source::Server);
     }
-    let kafka = loaded.config.kafka.clone();
+    let (cluster, kafka) = (loaded.config.cluster.clone(), loaded.config.kafka.clone());
     let since = args.since.unwrap_or(if is_once { FOR_A_MINUTE } else { HOUR });
     let options = kafka.all_options();
     let reading = ReaderConfig {
@@ -188,6 +188,7 @@ fn source(args: &TopArgs, loaded: &Loaded, is_once: bool) -> Result<Source, Stri
     };
     let matrix = MatrixConfig {
         window: args.window,
+        cluster,
         ..MatrixConfig::default()
     };
     Kafka::start(reading, matrix).map(Source::Kafka)

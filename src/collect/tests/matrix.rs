@@ -336,3 +336,32 @@ fn a_name_cannot_steer_the_terminal() {
         "{text:?}"
     );
 }
+
+#[test]
+fn records_of_another_cluster_are_none_of_ours_where_one_is_named() {
+    let told = summary(&pair(NODES[0], NODES[1], ProbeKind::Icmp), 10 * S, T, &[5_000], 0);
+    for (wanted, outcome) in [
+        ("", Outcome::Record(Ingest::Merged)),
+        ("c1", Outcome::Record(Ingest::Merged)),
+        ("c2", Outcome::Foreign),
+    ] {
+        let matrix = Arc::new(Matrix::new(MatrixConfig {
+            cluster: wanted.to_owned(),
+            ..MatrixConfig::default()
+        }));
+        let origin = Origin {
+            cluster: "c1".to_owned(),
+            boot_id: "b".to_owned(),
+            ..Origin::default()
+        };
+        let record = SummaryRecord::new(&told, &origin, 1, Options::default()).to_json();
+        let message = Message {
+            payload: Some(&record),
+            content_type: Some("application/json"),
+            ce_id: None,
+            partition: 0,
+        };
+        let taken = Intake::new(matrix).take(&message, T + S);
+        assert_eq!(taken, outcome, "{wanted:?}");
+    }
+}

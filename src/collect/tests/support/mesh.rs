@@ -23,6 +23,7 @@ pub const NODES: [(&str, &str, &str); 6] = [
 
 /// Nothing turns stale while a test looks on, only what was silent for five minutes before.
 pub const PATIENT: MatrixConfig = MatrixConfig {
+    cluster: String::new(),
     window: Duration::from_secs(10),
     stale_windows: 30,
     forget: Duration::from_secs(75 * 60),
