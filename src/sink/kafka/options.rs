@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::settings::check_option;
+use super::settings::{check_option, looks_like_option};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -63,6 +63,10 @@ pub fn read_options(path: &Path) -> Result<BTreeMap<String, String>, OptionsErro
         };
         let (name, value) = line.split_once('=').ok_or_else(|| wrong("it has no '='".to_owned()))?;
         let (name, value) = (name.trim(), value.trim());
+        if !looks_like_option(name) {
+            // It may be a line of a key, which ends with '='.
+            return Err(wrong("what is before its '=' is not an option's name".to_owned()));
+        }
         check_option(name, value).map_err(wrong)?;
         options.insert(name.to_owned(), value.to_owned());
     }
@@ -207,6 +211,9 @@ mod tests {
             ("no.such.option=hush", "line 1", "no.such.option"),
             ("acks=hush", "line 1", "can't be changed"),
             ("linger.ms=1\n =hush", "line 2", "not an option's name"),
+            ("hush/Yz9+hush==", "line 1", "not an option's name"),
+            ("linger.ms=1\n\nhush=", "line 3", "not an option's name"),
+            (".hush=", "line 1", "not an option's name"),
         ] {
             let (_folder, path) = folder(text);
             let error = read_options(&path).unwrap_err().to_string();
