@@ -24,7 +24,7 @@ use crate::config::{AgentConfig, Membership};
 use crate::health::Health;
 use crate::http;
 use crate::kubernetes;
-use crate::mesh::{Control, Inbox, Mesh};
+use crate::mesh::{Control, Inbox, Lines, Mesh};
 use crate::metrics;
 use crate::parts::{origin, registration, sinks};
 use crate::peer_totals::PeerTotals;
@@ -219,6 +219,7 @@ impl Agent {
             proofs: Proofs::default(),
             stretched: false,
             switches: (true, true),
+            lines: Lines::default(),
             config,
         };
         let mesh = tokio::spawn(async { Some(mesh.run(inbox).await) });

@@ -8,6 +8,7 @@ pub mod file;
 mod handle;
 #[cfg(feature = "internals")]
 pub mod internals;
+mod log_limit;
 mod member;
 mod peers;
 mod ring;
@@ -17,7 +18,8 @@ mod tracker;
 pub mod zookeeper;
 
 pub use handle::{Handle, Status};
-pub use member::{Labels, Member, Registration, State, View, own_entry, same_address};
+pub use log_limit::LogLimit;
+pub use member::{Labels, Member, Registration, State, View, is_layout, own_entry, same_address};
 pub use peers::{Fault, FileError, MAX_FILE_BYTES};
 pub use ring::{Selected, Why, pinglist, ring_position};
 pub use stats::Stats;

@@ -222,7 +222,8 @@ pub(crate) fn check_address(address: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Refuses control characters and oversized labels.
+/// Refuses control characters, what ends a line or turns the direction of writing, and oversized labels: names of others
+/// stand in logs and on terminals, and must not make them read otherwise.
 pub(crate) fn check_label(label: &str) -> Result<(), String> {
     if label.len() > MAX_LABEL {
         return Err(format!("has {} bytes; accepted: at most {MAX_LABEL}", label.len()));
@@ -230,12 +231,42 @@ pub(crate) fn check_label(label: &str) -> Result<(), String> {
     if label.chars().any(char::is_control) {
         return Err(format!("{label:?} contains a control character"));
     }
+    if let Some(c) = label.chars().find(|c| is_layout(*c)) {
+        return Err(format!(
+            "{label:?} contains U+{:04X}, which ends a line or turns the direction of writing",
+            u32::from(c)
+        ));
+    }
     Ok(())
+}
+
+/// Separators of lines and paragraphs, and Unicode's bidirectional controls (Bidi_Control of UAX #44): none is a control
+/// character by its category.
+#[must_use]
+pub fn is_layout(c: char) -> bool {
+    matches!(
+        c,
+        '\u{2028}' | '\u{2029}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_that_rearrange_a_line_are_refused() {
+        for good in ["", "node-1", "knoten ä", "עברית", "a\u{200d}b", &"x".repeat(255)] {
+            assert_eq!(check_label(good), Ok(()), "{good}");
+        }
+        for c in "\n\r\t\u{1b}\u{7f}\u{85}\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}\u{61c}\u{200e}\u{200f}".chars() {
+            let why = check_label(&format!("node{c}1")).unwrap_err();
+            // The reason is logged.
+            assert!(why.is_ascii() && why.chars().all(|c| !c.is_control()), "{why:?}");
+        }
+        assert!(check_label("a\u{202e}b").unwrap_err().contains("U+202E"));
+        assert!(check_label(&"x".repeat(256)).is_err());
+    }
 
     #[test]
     fn spellings_of_one_address_are_the_same() {

@@ -310,7 +310,7 @@ impl Shared {
         let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
         if complained.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
             *complained = Some(Instant::now());
-            tracing::warn!(address = %peer.address, name = ?peer.tls, %error, "TLS with a peer fails");
+            tracing::warn!(address = %peer.address, name = ?peer.tls, error = error.to_string(), "TLS with a peer fails");
         }
     }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use dt_membership::is_layout;
 use dt_probe::ProbeKind;
 
 use super::duration;
@@ -23,12 +24,12 @@ const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
 const DAY_MS: u128 = 86_400_000;
 
-/// A label of the records: any text without control characters.
+/// A label of the records: any text that other agents take for one.
 pub(super) fn label(text: &str) -> Result<String, String> {
     if text.len() > LONGEST_LABEL {
         return Err(format!("{} bytes are more than {LONGEST_LABEL}", text.len()));
     }
-    match text.chars().find(|c| c.is_control()) {
+    match text.chars().find(|c| c.is_control() || is_layout(*c)) {
         Some(c) => Err(format!("control character {c:?}")),
         None => Ok(text.to_owned()),
     }
@@ -320,5 +321,20 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
         _ => Err("unknown format".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_that_other_agents_would_refuse_is_none_of_ours() {
+        for good in ["", "zone ä", "a|b"] {
+            assert_eq!(label(good).as_deref(), Ok(good));
+        }
+        for bad in ["a\nb", "a\u{2028}b", "a\u{202e}b", "a\u{2066}b"] {
+            assert!(label(bad).is_err_and(|why| why.is_ascii()), "{bad:?}");
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use dt_sink::kafka::looks_like_option;
+
 use super::key::{Key, Kind};
 
 /// A value before it is checked.
@@ -51,7 +53,17 @@ impl Raw {
         match key.kind {
             Kind::Text(_) | Kind::Bare(_) => Ok(Raw::Text(text.to_owned())),
             Kind::List(_) => Ok(Raw::List(items(text))),
-            Kind::Map(_) => Ok(Raw::Map(options(items(text).iter())?)),
+            Kind::Map(_) => {
+                let options = options(items(text).iter())?;
+                match options.iter().position(|(name, _)| !looks_like_option(name)) {
+                    // It may be the other half of a secret with a comma in it, so it is not repeated.
+                    Some(at) => Err(format!(
+                        "what item {} has before its '=' is not an option's name; values with a comma can't be given here",
+                        at + 1
+                    )),
+                    None => Ok(Raw::Map(options)),
+                }
+            }
         }
     }
 

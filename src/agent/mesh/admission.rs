@@ -101,11 +101,13 @@ impl Mesh {
         if peer.problem.as_ref() == Some(&problem) {
             return;
         }
-        if !peer.is_refused() && self.shared.totals.refused.fetch_add(1, Relaxed) == 0 {
-            // Whoever can add one can add thousands: one line, and `/peers` has the rest.
-            tracing::warn!(node, %why, "there are members that may not be probed");
+        // Whoever can add one can add thousands: one line, and `/peers` has the rest. He can also take it away and add it
+        // again.
+        let is_first = !peer.is_refused() && self.shared.totals.refused.fetch_add(1, Relaxed) == 0;
+        if is_first && let Some(held_back) = self.lines.refused.pass(Instant::now()) {
+            tracing::warn!(node, why, held_back, "there are members that may not be probed");
         } else {
-            tracing::debug!(node, %why, "a member may not be probed");
+            tracing::debug!(node, why, "a member may not be probed");
         }
         peer.problem = Some(problem);
     }

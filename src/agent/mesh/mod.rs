@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use dt_membership::{Labels, View};
+use dt_membership::{Labels, LogLimit, View};
 use dt_record::Summary;
 use dt_rpc::GrpcEvent;
 use dt_sink::Publisher;
@@ -67,6 +67,18 @@ pub(crate) struct Mesh {
     pub(crate) stretched: bool,
     /// The membership's kill switch, and the local one of SIGUSR1: probing needs both.
     pub(crate) switches: (bool, bool),
+    pub(crate) lines: Lines,
+}
+
+/// Lines of the log that others can have written as often as they like, by what they write into ZooKeeper.
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    pinglist: LogLimit,
+    refused: LogLimit,
+    unresolved: LogLimit,
+    moved: LogLimit,
+    rerouted: LogLimit,
+    switched: LogLimit,
 }
 
 /// What the mesh task listens to.
@@ -152,11 +164,14 @@ impl Mesh {
     /// Obeys the two kill switches.
     fn switch(&mut self) {
         let on = self.switches.0 && self.switches.1;
-        if self.shared.totals.probing.swap(u64::from(on), Relaxed) != u64::from(on) {
+        if self.shared.totals.probing.swap(u64::from(on), Relaxed) != u64::from(on)
+            && let Some(held_back) = self.lines.switched.pass(Instant::now().into_std())
+        {
             tracing::warn!(
                 enabled = on,
                 membership = self.switches.0,
                 local = self.switches.1,
+                held_back,
                 "probing switched"
             );
         }

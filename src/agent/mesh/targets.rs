@@ -1,7 +1,7 @@
 //! From the membership's view to targets: whom this node probes, where, and how often.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dt_membership::{Selected, View, pinglist};
 use dt_probe::ProbeKind;
@@ -47,12 +47,15 @@ impl Mesh {
         totals.members.store(view.members.len() as u64, Relaxed);
         totals.peers.store(self.peers.len() as u64, Relaxed);
         totals.unresolved.store(self.peers.unresolved() as u64, Relaxed);
-        if added + removed > 0 {
+        if added + removed > 0
+            && let Some(held_back) = self.lines.pinglist.pass(Instant::now())
+        {
             tracing::info!(
                 members = view.members.len(),
                 peers = self.peers.len(),
                 added,
                 removed,
+                held_back,
                 "pinglist changed"
             );
         }
@@ -129,7 +132,9 @@ impl Mesh {
             .map(|peer| peer.member.key().to_owned())
             .collect();
         for node in moved {
-            tracing::info!(node, "the way to a peer has changed");
+            if let Some(held_back) = self.lines.rerouted.pass(Instant::now()) {
+                tracing::info!(node, held_back, "the way to a peer has changed");
+            }
             self.restart(&node, None);
         }
     }
@@ -150,8 +155,10 @@ impl Mesh {
                     if peer.ip == ip || ip.is_none() {
                         continue;
                     }
-                    if let (Some(old), Some(new)) = (peer.ip, ip) {
-                        tracing::info!(%node, %old, %new, "a peer's name points elsewhere");
+                    if let (Some(old), Some(new)) = (peer.ip, ip)
+                        && let Some(held_back) = self.lines.moved.pass(Instant::now())
+                    {
+                        tracing::info!(node = node.as_str(), %old, %new, held_back, "a peer's name points elsewhere");
                     }
                     self.restart(&node, ip);
                 }
@@ -160,8 +167,15 @@ impl Mesh {
                     let Some(peer) = self.peers.get_mut(&node) else {
                         continue;
                     };
-                    if peer.problem.is_none() {
-                        tracing::warn!(%node, problem = %why, "a peer's name doesn't resolve");
+                    if peer.problem.is_none()
+                        && let Some(held_back) = self.lines.unresolved.pass(Instant::now())
+                    {
+                        tracing::warn!(
+                            node = node.as_str(),
+                            problem = why.as_str(),
+                            held_back,
+                            "a peer's name doesn't resolve"
+                        );
                     }
                     if !peer.is_refused() {
                         peer.problem = Some(Problem::Lookup(why.as_str().into()));

@@ -18,6 +18,7 @@ use super::news::News;
 use super::watching::{Change, Watching};
 use super::{End, complain, denied, sooner, spread, words};
 use crate::handle::Status;
+use crate::log_limit::LogLimit;
 use crate::member::{Registration, View};
 use crate::roster::Roster;
 use crate::stats::Counters;
@@ -44,6 +45,8 @@ pub(super) struct Others {
     views: watch::Sender<Arc<View>>,
     counters: Arc<Counters>,
     namesakes: HashSet<(String, SmolStr)>,
+    /// Lines about malformed entries: whoever can write one can write it again and again.
+    malformed_lines: LogLimit,
 }
 
 impl Others {
@@ -59,6 +62,7 @@ impl Others {
             views,
             counters,
             namesakes: HashSet::new(),
+            malformed_lines: LogLimit::default(),
         }
     }
 
@@ -392,7 +396,9 @@ impl Observer<'_> {
         };
         if let Err(why) = outcome {
             self.counters.malformed.add(1);
-            tracing::warn!(entry = name, why, "malformed member skipped");
+            if let Some(held_back) = others.malformed_lines.pass(now) {
+                tracing::warn!(entry = name, why, held_back, "malformed member skipped");
+            }
         }
         work.stale_since.get_or_insert(now);
     }

@@ -200,6 +200,22 @@ async fn files_are_read_again_when_they_change_and_bad_ones_are_not_believed() {
     }
     before.write(there.path(), "b.lab");
     becomes(&old, Fate::Received).await;
+    // A new certificate whose key comes later, of the same length and with its time set back.
+    after.write(there.path(), "b.lab");
+    let key = there.path().join("tls.key");
+    let good = std::fs::read(&key).unwrap();
+    let modified = std::fs::metadata(&key).unwrap().modified().unwrap();
+    let write = |text: &[u8]| {
+        std::fs::write(&key, text).unwrap();
+        let file = std::fs::File::options().write(true).open(&key).unwrap();
+        file.set_modified(modified).unwrap();
+    };
+    write(&vec![b'x'; good.len()]);
+    eventually("the key that is none was looked at", || tls.refused() == 3).await;
+    assert_eq!(fate(&old).await, Fate::Received);
+    write(&good);
+    becomes(&new, Fate::Received).await;
+    assert_eq!(tls.refused(), 3);
 }
 
 #[tokio::test]

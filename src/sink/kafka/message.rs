@@ -7,6 +7,7 @@ use dt_record::SummaryRecord;
 use rdkafka::message::{Header, OwnedHeaders};
 
 use crate::config::Encoding;
+use crate::spool::FileNumber;
 
 /// The CloudEvents `type` of a summary record.
 pub(super) const CE_TYPE: &str = "distributed_trace.v1.SummaryRecord";
@@ -38,8 +39,8 @@ pub(crate) enum Kind {
 pub(crate) enum Run {
     /// This one, under this number.
     This(u64),
-    /// An earlier one, from the spool.
-    Earlier,
+    /// An earlier one, from this file of the spool.
+    Earlier(FileNumber),
 }
 
 impl Message {
@@ -60,12 +61,12 @@ impl Message {
     }
 
     /// A record of an earlier run, with the JSON that was kept of it.
-    pub(crate) fn spooled(record: &SummaryRecord, encoding: Encoding, json: Vec<u8>) -> Message {
+    pub(crate) fn spooled(record: &SummaryRecord, encoding: Encoding, json: Vec<u8>, file: FileNumber) -> Message {
         let value = match encoding {
             Encoding::Json => json,
             Encoding::Protobuf => record.to_protobuf(),
         };
-        Message::of(record, encoding, value, Run::Earlier)
+        Message::of(record, encoding, value, Run::Earlier(file))
     }
 
     /// The JSON of a record of this run, and its number.

@@ -38,7 +38,7 @@ use crate::thread::SinkThread;
 #[cfg(feature = "internals")]
 pub(crate) use message::headers_of;
 pub use options::{OptionsError, read_options};
-pub use settings::check_option;
+pub use settings::{check_option, looks_like_option};
 use traces::TraceRing;
 use worker::Worker;
 

@@ -6,12 +6,14 @@ use std::fs::{File, Metadata};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use super::settings::check_option;
+use super::settings::{check_option, looks_like_option};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(2);
+/// When files that could not be used are tried again, where no change is seen: what was wrong may be no part of them.
+const TRY_AGAIN: Duration = Duration::from_secs(60);
 /// A thousand times what all options take.
 const LONGEST: u64 = 1 << 20;
 
@@ -61,6 +63,10 @@ pub fn read_options(path: &Path) -> Result<BTreeMap<String, String>, OptionsErro
         };
         let (name, value) = line.split_once('=').ok_or_else(|| wrong("it has no '='".to_owned()))?;
         let (name, value) = (name.trim(), value.trim());
+        if !looks_like_option(name) {
+            // It may be a line of a key, which ends with '='.
+            return Err(wrong("what is before its '=' is not an option's name".to_owned()));
+        }
         check_option(name, value).map_err(wrong)?;
         options.insert(name.to_owned(), value.to_owned());
     }
@@ -76,13 +82,19 @@ fn text(path: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// By what a file's version is known.
+/// By what a file's version is known: device, inode, length, and when content and anything else of it were last changed. The
+/// last alone tells of rights that were mended, and of a content of the same length whose time was set back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Version(Option<(u64, u64, u64, Option<SystemTime>)>);
+struct Version(Option<([u64; 3], [i64; 4])>);
 
 impl Version {
     fn of(path: &Path) -> Version {
-        let of = |metadata: Metadata| (metadata.dev(), metadata.ino(), metadata.len(), metadata.modified().ok());
+        let of = |metadata: Metadata| {
+            let which = [metadata.dev(), metadata.ino(), metadata.len()];
+            let modified = (metadata.mtime(), metadata.mtime_nsec());
+            let changed = (metadata.ctime(), metadata.ctime_nsec());
+            (which, [modified.0, modified.1, changed.0, changed.1])
+        };
         Version(std::fs::metadata(path).ok().map(of))
     }
 }
@@ -98,6 +110,10 @@ pub(super) struct Followed {
     /// changed from one look to the next.
     last: Vec<Version>,
     look: Instant,
+    /// Set while what was read last can't be used.
+    again: Option<Instant>,
+    /// Whether it was told that these versions can't be used.
+    told: bool,
 }
 
 impl Followed {
@@ -115,6 +131,8 @@ impl Followed {
             files: Vec::new(),
             last: Vec::new(),
             look: Instant::now() + LOOK,
+            again: None,
+            told: false,
         };
         let options = followed.read()?;
         Ok((followed, options))
@@ -138,7 +156,8 @@ impl Followed {
         read.map(|()| options)
     }
 
-    /// The options as they are now, where a file has changed and isn't changing any more.
+    /// The options as they are now, where a file has changed and isn't changing any more, or where it is time to try again
+    /// what was [refused](Self::refused).
     pub(super) fn changed(&mut self, now: Instant) -> Option<Result<BTreeMap<String, String>, OptionsError>> {
         if now < self.look || self.files.is_empty() {
             return None;
@@ -146,11 +165,20 @@ impl Followed {
         self.look = now + LOOK;
         let seen: Vec<_> = self.files.iter().map(|(path, _)| Version::of(path)).collect();
         let differs = self.files.iter().zip(&seen).any(|((_, known), seen)| known != seen);
-        if differs && seen == self.last {
+        let is_due = differs || self.again.is_some_and(|again| now >= again);
+        if is_due && seen == self.last {
+            self.again = None;
+            self.told &= !differs;
             return Some(self.read());
         }
         self.last = seen;
         None
+    }
+
+    /// What was read last can't be used. Whether that is news: it is told once for each version.
+    pub(super) fn refused(&mut self, now: Instant) -> bool {
+        self.again = Some(now + TRY_AGAIN);
+        !std::mem::replace(&mut self.told, true)
     }
 }
 
@@ -183,6 +211,9 @@ mod tests {
             ("no.such.option=hush", "line 1", "no.such.option"),
             ("acks=hush", "line 1", "can't be changed"),
             ("linger.ms=1\n =hush", "line 2", "not an option's name"),
+            ("hush/Yz9+hush==", "line 1", "not an option's name"),
+            ("linger.ms=1\n\nhush=", "line 3", "not an option's name"),
+            (".hush=", "line 1", "not an option's name"),
         ] {
             let (_folder, path) = folder(text);
             let error = read_options(&path).unwrap_err().to_string();
@@ -218,15 +249,66 @@ mod tests {
         std::fs::write(&authority, "another").unwrap();
         assert!(look().is_none());
         assert!(look().unwrap().is_ok(), "a file that an option names");
-        std::fs::write(&path, "linger.ms").unwrap();
-        assert!(look().is_none());
-        assert!(look().unwrap().is_err());
-        assert!(look().is_none(), "said once");
-        std::fs::write(&path, "linger.ms=333\n").unwrap();
-        assert!(look().is_none());
-        assert_eq!(look().unwrap().unwrap()["linger.ms"], "333");
         std::fs::remove_file(&path).unwrap();
         assert!(look().is_none());
         assert!(look().unwrap().is_err());
+    }
+
+    #[test]
+    fn what_is_refused_is_told_of_once_and_tried_again() {
+        let (_folder, path) = folder("linger.ms=1\n");
+        let (mut followed, _) = Followed::new(BTreeMap::new(), Some(path.clone())).unwrap();
+        let mut now = Instant::now();
+        std::fs::write(&path, "linger.ms").unwrap();
+        let told: Vec<_> = (0..100)
+            .filter_map(|_| {
+                now += LOOK;
+                followed.changed(now).map(|read| {
+                    assert!(read.is_err());
+                    followed.refused(now)
+                })
+            })
+            .collect();
+        // 200 seconds: at once, and after each minute.
+        assert_eq!(told, [true, false, false, false]);
+        // Others that are wrong.
+        std::fs::write(&path, "linger.ms=1\nlinger").unwrap();
+        now += LOOK;
+        assert!(followed.changed(now).is_none());
+        now += LOOK;
+        assert!(followed.changed(now).unwrap().is_err());
+        assert!(followed.refused(now), "another version");
+        std::fs::write(&path, "linger.ms=333\n").unwrap();
+        now += LOOK;
+        assert!(followed.changed(now).is_none());
+        now += LOOK;
+        assert_eq!(followed.changed(now).unwrap().unwrap()["linger.ms"], "333");
+        now += 2 * TRY_AGAIN;
+        assert!(followed.changed(now).is_none(), "it was not refused");
+    }
+
+    #[test]
+    fn a_content_of_the_same_length_and_time_is_a_change() {
+        let (_folder, path) = folder("linger.ms=1\n");
+        let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
+        let (mut followed, _) = Followed::new(BTreeMap::new(), Some(path.clone())).unwrap();
+        let before = Version::of(&path);
+        // The clock of files moves in steps: what is changed within the same one looks as before, so it is changed again.
+        let is_seen = (0..1_000).any(|_| {
+            std::thread::sleep(Duration::from_millis(1));
+            std::fs::write(&path, "linger.ms=2\n").unwrap();
+            File::options()
+                .write(true)
+                .open(&path)
+                .unwrap()
+                .set_modified(modified)
+                .unwrap();
+            Version::of(&path) != before
+        });
+        assert!(is_seen);
+        let now = Instant::now();
+        assert!(followed.changed(now + LOOK).is_none());
+        let options = followed.changed(now + 2 * LOOK).unwrap().unwrap();
+        assert_eq!(options["linger.ms"], "2");
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
 
 use crate::config::KafkaConfig;
 
@@ -71,6 +72,22 @@ pub fn check_option(name: &str, value: &str) -> Result<(), String> {
         Err(KafkaError::ClientConfig(_, why, ..)) => Err(format!("option {name:?}: {why}")),
         Err(error) => Err(format!("option {name:?}: {error}")),
     }
+}
+
+/// Whether this can be meant as an option's name, and so be repeated where it is wrong. What is written beside other options
+/// may be a part of a secret: of a password that was cut at its comma, or a line of a key.
+#[must_use]
+pub fn looks_like_option(name: &str) -> bool {
+    let is_spelt_so = name.chars().all(|c| c.is_ascii_lowercase() || c == '.');
+    // Most names are of several words.
+    let is_of_words = name.contains('.') && name.split('.').all(|word| !word.is_empty());
+    is_spelt_so && (is_of_words || is_known(name))
+}
+
+fn is_known(name: &str) -> bool {
+    let unknown = RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN;
+    let tried = ClientConfig::new().set(name, "").create_native_config();
+    !matches!(tried, Err(KafkaError::ClientConfig(result, ..)) if result == unknown)
 }
 
 /// The operator's options on top.

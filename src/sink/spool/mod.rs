@@ -21,17 +21,25 @@ const BOUND: u64 = 64 << 20;
 /// What the names of files end with that can't be read.
 const SET_ASIDE: &str = ".set-aside";
 
+/// Which file a record came from. One that had to be given up leaves records on their way: what becomes of them says nothing
+/// of the next file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileNumber(u64);
+
 /// A whole file that waits.
 #[derive(Debug)]
 struct Waiting {
     path: PathBuf,
     bytes: u64,
     records: u64,
+    /// Of these neither arrived nor given up.
+    left: u64,
 }
 
 /// The oldest file, while its records are being sent.
 #[derive(Debug)]
 struct Sending {
+    number: FileNumber,
     records: Records,
     /// Handed out, and neither arrived nor given up.
     outstanding: usize,
@@ -46,6 +54,8 @@ pub(crate) struct Spool {
     /// The oldest first.
     waiting: VecDeque<Waiting>,
     sending: Option<Sending>,
+    /// How many files were opened to be sent.
+    opened: u64,
 }
 
 impl Spool {
@@ -59,6 +69,7 @@ impl Spool {
             bound: BOUND,
             waiting: VecDeque::new(),
             sending: None,
+            opened: 0,
         })
     }
 
@@ -96,14 +107,16 @@ impl Spool {
         }
     }
 
-    /// The next record to be sent, and its JSON.
-    pub(crate) fn next(&mut self, stats: &Stats) -> Option<(SummaryRecord, Vec<u8>)> {
+    /// The next record to be sent, its JSON, and the file that it is from.
+    pub(crate) fn next(&mut self, stats: &Stats) -> Option<(SummaryRecord, Vec<u8>, FileNumber)> {
         loop {
             let Some(sending) = &mut self.sending else {
                 let oldest = self.waiting.front()?;
                 match Records::open(&oldest.path) {
                     Ok(records) => {
+                        self.opened += 1;
                         self.sending = Some(Sending {
+                            number: FileNumber(self.opened),
                             records,
                             outstanding: 0,
                             ended: false,
@@ -119,7 +132,7 @@ impl Spool {
             match sending.records.next() {
                 Ok(Some((record, json))) => {
                     sending.outstanding += 1;
-                    return Some((record, json.to_owned()));
+                    return Some((record, json.to_owned(), sending.number));
                 }
                 Ok(None) => {
                     sending.ended = true;
@@ -131,13 +144,14 @@ impl Spool {
         }
     }
 
-    /// One that was handed out has arrived, or will never be taken.
-    pub(crate) fn done(&mut self, stats: &Stats) {
-        let _ = stats
-            .spool_records
-            .fetch_update(Relaxed, Relaxed, |records| records.checked_sub(1));
-        if let Some(sending) = &mut self.sending {
+    /// One that was handed out from this file has arrived, or will never be taken.
+    pub(crate) fn done(&mut self, file: FileNumber, stats: &Stats) {
+        if let Some(sending) = self.sending.as_mut().filter(|sending| sending.number == file) {
             sending.outstanding = sending.outstanding.saturating_sub(1);
+            if let Some(first) = self.waiting.front_mut() {
+                first.left = first.left.saturating_sub(1);
+            }
+            wait_no_more(1, stats);
             self.remove_sent();
         }
     }
@@ -160,6 +174,7 @@ impl Spool {
     fn give_up_first(&mut self, error: &FileError, stats: &Stats) {
         self.sending = None;
         if let Some(first) = self.waiting.pop_front() {
+            wait_no_more(first.left, stats);
             set_aside(&first.path, error, stats);
         }
     }
@@ -199,12 +214,20 @@ impl Spool {
     }
 }
 
+/// So many records less are in files that wait.
+fn wait_no_more(records: u64, stats: &Stats) {
+    let _ = stats
+        .spool_records
+        .fetch_update(Relaxed, Relaxed, |waiting| Some(waiting.saturating_sub(records)));
+}
+
 fn verified(path: &Path) -> Result<Waiting, FileError> {
     let records = file::verify(path)?;
     Ok(Waiting {
         path: path.to_owned(),
         bytes: std::fs::metadata(path)?.len(),
         records,
+        left: records,
     })
 }
 

@@ -42,10 +42,10 @@ fn names(folder: &Path) -> Vec<String> {
 /// Takes all there are, and has them all arrive.
 fn send(spool: &mut Spool, stats: &Stats) -> Vec<u64> {
     let mut sent = Vec::new();
-    while let Some((record, bytes)) = spool.next(stats) {
+    while let Some((record, bytes, file)) = spool.next(stats) {
         assert_eq!(bytes, json(record.seq));
         sent.push(record.seq);
-        spool.done(stats);
+        spool.done(file, stats);
     }
     sent
 }
@@ -72,12 +72,12 @@ fn what_was_left_comes_back_in_order_and_goes_once_it_has_arrived() {
     let stats = Stats::default();
     let mut first = spool(folder.path(), &stats);
     assert_eq!(stats.snapshot().spool_records, 4);
-    let taken: Vec<_> = std::iter::from_fn(|| first.next(&stats))
-        .map(|(record, _)| record.seq)
-        .collect();
+    let (taken, files): (Vec<_>, Vec<_>) = std::iter::from_fn(|| first.next(&stats))
+        .map(|(record, _, file)| (record.seq, file))
+        .unzip();
     assert_eq!(taken, [1, 2, 3], "the next file waits until this one has arrived");
-    first.done(&stats);
-    first.done(&stats);
+    first.done(files[0], &stats);
+    first.done(files[1], &stats);
     assert_eq!((names(folder.path()).len(), stats.snapshot().spool_records), (2, 2));
     // Ended before the last one was acknowledged: all three come again.
     drop(first);
@@ -86,6 +86,49 @@ fn what_was_left_comes_back_in_order_and_goes_once_it_has_arrived() {
     assert_eq!(send(&mut second, &stats), [1, 2, 3, 7]);
     assert_eq!((names(folder.path()).len(), stats.snapshot().spool_records), (0, 0));
     assert!(second.next(&stats).is_none());
+}
+
+#[test]
+fn what_arrives_of_a_file_that_was_given_up_says_nothing_of_the_next() {
+    let folder = TempDir::new().unwrap();
+    leave(folder.path(), "one", 1..201);
+    // In another millisecond, as the names say.
+    std::thread::sleep(std::time::Duration::from_millis(2));
+    leave(folder.path(), "two", 201..203);
+    let stats = Stats::default();
+    let mut spool = spool(folder.path(), &stats);
+    let first = folder.path().join(&names(folder.path())[0]);
+    let mut given_up = Vec::new();
+    for seq in 1..4 {
+        let (record, _, file) = spool.next(&stats).unwrap();
+        assert_eq!(record.seq, seq);
+        given_up.push(file);
+    }
+    spool.done(given_up[0], &stats);
+    assert_eq!(stats.snapshot().spool_records, 201);
+    // It fails in the midst, beyond what was read ahead.
+    let file = File::options().write(true).open(&first).unwrap();
+    file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+    let mut taken = Vec::new();
+    while let Some((record, _, file)) = spool.next(&stats) {
+        match record.seq {
+            201.. => taken.push(file),
+            _ => given_up.push(file),
+        }
+    }
+    assert_eq!(taken.len(), 2, "all of the second");
+    assert!(given_up.len() < 200, "{}", given_up.len());
+    assert_eq!(
+        (stats.snapshot().spool_set_aside, stats.snapshot().spool_records),
+        (1, 2)
+    );
+    // Those of the first that were on their way arrive: the second's have not.
+    given_up[1..].iter().for_each(|file| spool.done(*file, &stats));
+    assert_eq!(stats.snapshot().spool_records, 2);
+    assert!(names(folder.path()).iter().any(|name| name.ends_with(WHOLE)));
+    taken.iter().for_each(|file| spool.done(*file, &stats));
+    assert_eq!(stats.snapshot().spool_records, 0);
+    assert!(names(folder.path()).iter().all(|name| name.ends_with(SET_ASIDE)));
 }
 
 #[test]

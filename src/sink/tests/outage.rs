@@ -155,7 +155,15 @@ async fn a_deleted_topic_is_created_again() {
         numbers.sort_unstable();
         assert_eq!(numbers, [2, 3]);
     }
-    assert_eq!(stats(&publisher).dropped, 0);
+    until("every acknowledgement", || stats(&publisher).backlog_records == 0).await;
+    let stats = stats(&publisher);
+    assert_eq!(stats.dropped, 0);
+    let probes = Probes {
+        accepted: 3 * 3,
+        published: 3 * 3,
+        ..Probes::default()
+    };
+    assert_eq!(stats.probes, probes);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use common::{assert_complete, config, pair, publisher, read_until_sent, reader, stats, summary, until};
 use distributed_trace_tests::kafka::{Kafka, Options};
 use dt_record::{Recorder, TraceReport};
-use dt_sink::KafkaConfig;
 use dt_sink::kafka::reader::{Reader, ReaderConfig, Start};
+use dt_sink::{KafkaConfig, Probes};
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 
@@ -180,6 +180,12 @@ async fn records_wait_while_the_credentials_are_refused() {
         (waiting.backlog_records, waiting.dropped, waiting.connected),
         (30, 0, false)
     );
+    let probes = Probes {
+        accepted: 10 * 3 * 3,
+        waiting: 10 * 3 * 3,
+        ..Probes::default()
+    };
+    assert_eq!(waiting.probes, probes);
     kafka.kill();
     kafka.set(JAAS, &jaas("dt", "present"));
     kafka.client = credentials("dt", "present");
@@ -194,7 +200,15 @@ async fn records_wait_while_the_credentials_are_refused() {
     .unwrap();
     let records = read_until_sent(&mut reader, 10 * 3 * 3).await;
     assert_complete(&records, &pairs, 0..3);
-    assert!(stats(&publisher).connected);
+    until("every acknowledgement", || stats(&publisher).backlog_records == 0).await;
+    let stats = stats(&publisher);
+    assert!(stats.connected);
+    let probes = Probes {
+        accepted: 10 * 3 * 3,
+        published: 10 * 3 * 3,
+        ..Probes::default()
+    };
+    assert_eq!(stats.probes, probes);
 }
 
 /// A disk that fills up under the broker, and is cleared: nothing is lost.
@@ -226,6 +240,8 @@ async fn records_wait_while_the_brokers_disk_is_full() {
     })
     .await;
     publish(5);
+    let probes = stats(&publisher).probes;
+    assert!(probes.balance() && probes.waiting > 0, "{probes:?}");
     kafka.kill();
     kafka.disk().clear().unwrap();
     kafka.start_again();
@@ -234,5 +250,12 @@ async fn records_wait_while_the_brokers_disk_is_full() {
     let records = read_until_sent(&mut reader, 50 * 20 * 3).await;
     assert_complete(&records, &pairs, 0..20);
     until("every acknowledgement", || stats(&publisher).backlog_records == 0).await;
-    assert_eq!(stats(&publisher).dropped, 0);
+    let stats = stats(&publisher);
+    assert_eq!(stats.dropped, 0);
+    let probes = Probes {
+        accepted: 50 * 20 * 3,
+        published: 50 * 20 * 3,
+        ..Probes::default()
+    };
+    assert_eq!(stats.probes, probes);
 }

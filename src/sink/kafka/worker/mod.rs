@@ -248,8 +248,8 @@ impl Worker {
     /// What an earlier run has left comes first, but at the end: it is safe where it lies.
     fn next_message(&mut self, now: Instant, draining: bool) -> Option<Message> {
         let spool = self.spool.as_mut().filter(|_| !draining);
-        if let Some((record, json)) = spool.and_then(|spool| spool.next(&self.shared.stats)) {
-            return Some(Message::spooled(&record, self.config.encoding, json));
+        if let Some((record, json, file)) = spool.and_then(|spool| spool.next(&self.shared.stats)) {
+            return Some(Message::spooled(&record, self.config.encoding, json, file));
         }
         let summary = self.take(now)?;
         self.seq += 1;

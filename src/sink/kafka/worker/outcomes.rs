@@ -10,6 +10,7 @@ use super::{LOOK_UP_AGAIN, Topics, Worker};
 use crate::kafka::message::{Kind, Message, Run};
 use crate::kafka::retries::RETRY;
 use crate::kafka::trouble;
+use crate::spool::FileNumber;
 use crate::stats::{self, Probes, Trouble};
 
 impl Worker {
@@ -40,10 +41,13 @@ impl Worker {
                 self.retries.ended();
                 self.leaves_hand(sent, |probes| probes.published += sent);
             }
-            Kind::Summary { run: Run::Earlier, .. } => {
+            Kind::Summary {
+                run: Run::Earlier(file),
+                ..
+            } => {
                 stats::add(&stats.spool_sent, 1);
                 self.retries.ended();
-                self.leaves_spool();
+                self.leaves_spool(file);
             }
             Kind::Trace => stats::add(&stats.traces_published, 1),
         }
@@ -73,7 +77,7 @@ impl Worker {
                     stats::add(&self.shared.stats.dropped, 1);
                     match run {
                         Run::This(_) => self.leaves_hand(sent, |probes| probes.dropped += sent),
-                        Run::Earlier => self.leaves_spool(),
+                        Run::Earlier(file) => self.leaves_spool(file),
                     }
                 }
             }
@@ -112,9 +116,9 @@ impl Worker {
     }
 
     /// A record of an earlier run has arrived, or will never be taken.
-    fn leaves_spool(&mut self) {
+    fn leaves_spool(&mut self, file: FileNumber) {
         if let Some(spool) = &mut self.spool {
-            spool.done(&self.shared.stats);
+            spool.done(file, &self.shared.stats);
         }
     }
 

@@ -34,10 +34,11 @@ impl Worker {
                 self.client = options;
                 self.next = Some((producer, now));
             }
-            Err(error) => {
+            Err(error) if self.followed.refused(now) => {
                 stats::add(&self.shared.stats.options_refused, 1);
                 tracing::warn!(%error, "the options of the Kafka client have changed and can't be used; the last good ones stay in force");
             }
+            Err(_) => {}
         }
     }
 
