@@ -35,6 +35,12 @@ pub(super) enum Fault {
     Lossy(usize),
     /// Nothing comes from one host to another.
     Cut(usize, usize),
+    /// No SYN reaches a host, where all else does.
+    SynsLost(usize),
+    /// A host takes five echo requests a second from all together.
+    EchoesLimited(usize),
+    /// What comes to a host from an eighth of all source ports is lost, as by one path of several that is dead.
+    PathDead(usize),
     /// A host's interface is down.
     Down(usize),
     /// What passes a link takes 40 ms longer, or longer than the time-outs.
@@ -54,8 +60,8 @@ pub(super) enum Fault {
 }
 
 use Fault::{
-    BrokerKilled, Clock, Cut, CutFromKafka, CutFromZooKeeper, Down, Ended, EnsembleStopped, Killed, Lossy, Reordered,
-    Repeated, ServerKilled, ServerStopped, Slow, Stopped,
+    BrokerKilled, Clock, Cut, CutFromKafka, CutFromZooKeeper, Down, EchoesLimited, Ended, EnsembleStopped, Killed,
+    Lossy, PathDead, Reordered, Repeated, ServerKilled, ServerStopped, Slow, Stopped, SynsLost,
 };
 
 impl Fault {
@@ -71,6 +77,9 @@ impl Fault {
             CutFromKafka(_) => "agent cut from Kafka",
             Lossy(_) => "host loses a fifth",
             Cut(..) => "host deaf to another",
+            SynsLost(_) => "host gets no SYN",
+            EchoesLimited(_) => "host limits echoes",
+            PathDead(_) => "path to host dead",
             Down(_) => "interface down",
             Slow(..) => "link slow",
             Repeated(_) => "link repeats",
@@ -88,7 +97,13 @@ impl Fault {
             // Of three servers one may be missing.
             ServerKilled(_) | ServerStopped(_) | EnsembleStopped => ("ensemble", 0),
             BrokerKilled => ("broker", 0),
-            CutFromZooKeeper(i) | CutFromKafka(i) | Lossy(i) | Cut(i, _) => ("filter", i),
+            CutFromZooKeeper(i)
+            | CutFromKafka(i)
+            | Lossy(i)
+            | Cut(i, _)
+            | SynsLost(i)
+            | EchoesLimited(i)
+            | PathDead(i) => ("filter", i),
             Slow(i, _) | Repeated(i) | Reordered(i) | Down(i) => ("link", i),
             Stopped(i) | Killed(i) | Ended(i) => ("agent", i),
             Clock(i, _) => ("clock", i),
@@ -108,7 +123,7 @@ impl Fault {
             CLOCKS[random.random_range(0..CLOCKS.len())],
             if random.random() { seconds } else { -seconds },
         );
-        match random.random_range(0..16) {
+        match random.random_range(0..19) {
             0 => ServerKilled(server),
             1 => ServerStopped(server),
             2 => EnsembleStopped,
@@ -124,6 +139,9 @@ impl Fault {
             12 => Stopped(i),
             13 => Killed(mortal),
             14 => Ended(mortal),
+            15 => SynsLost(i),
+            16 => EchoesLimited(i),
+            17 => PathDead(i),
             _ => Clock(clock.0, clock.1),
         }
     }
@@ -137,8 +155,10 @@ impl fmt::Display for Fault {
             Cut(i, from) => write!(f, "{} (n{i} to n{from})", self.kind()),
             Slow(i, by) => write!(f, "{} (n{i}, {by} ms)", self.kind()),
             Clock(i, by) => write!(f, "{} (n{i}, {by} s)", self.kind()),
-            CutFromZooKeeper(i) | CutFromKafka(i) | Lossy(i) | Down(i) | Repeated(i) | Reordered(i) | Stopped(i)
-            | Killed(i) | Ended(i) => write!(f, "{} (n{i})", self.kind()),
+            CutFromZooKeeper(i) | CutFromKafka(i) | Lossy(i) | SynsLost(i) | EchoesLimited(i) | PathDead(i)
+            | Down(i) | Repeated(i) | Reordered(i) | Stopped(i) | Killed(i) | Ended(i) => {
+                write!(f, "{} (n{i})", self.kind())
+            }
         }
     }
 }
@@ -189,7 +209,7 @@ mod tests {
         assert_eq!(one, plan(1, length));
         assert_ne!(one, plan(2, length));
         let kinds: BTreeSet<_> = one.iter().map(|planned| planned.fault.kind()).collect();
-        assert_eq!(kinds.len(), 16, "{kinds:?}");
+        assert_eq!(kinds.len(), 19, "{kinds:?}");
         for planned in &one {
             assert!(
                 planned.until > planned.at && planned.until <= length - CALM,

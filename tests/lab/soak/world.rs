@@ -170,6 +170,11 @@ impl World {
             }
             Fault::Lossy(i) => self.nodes[i].on_input("iifname eth0 numgen random mod 5 0 drop")?,
             Fault::Cut(i, from) => self.nodes[i].on_input(&format!("ip saddr {} drop", address(from)))?,
+            Fault::SynsLost(i) => self.nodes[i].on_input("iifname eth0 tcp flags & (syn | ack) == syn drop")?,
+            Fault::EchoesLimited(i) => {
+                self.nodes[i].on_input("iifname eth0 icmp type echo-request limit rate over 5/second drop")?;
+            }
+            Fault::PathDead(i) => self.nodes[i].on_input("iifname eth0 tcp sport & 7 == 3 drop")?,
             Fault::BrokerKilled => {
                 self.broker_killed = true;
                 self.kafka.lock().unwrap_or_else(PoisonError::into_inner).kill();
@@ -201,7 +206,13 @@ impl World {
             Fault::ServerKilled(i) => self.ensemble.server(i).spawn()?,
             Fault::ServerStopped(i) => self.ensemble.server(i).resume()?,
             Fault::EnsembleStopped => self.ensemble.resume_all()?,
-            Fault::CutFromZooKeeper(i) | Fault::CutFromKafka(i) | Fault::Lossy(i) | Fault::Cut(i, _) => {
+            Fault::CutFromZooKeeper(i)
+            | Fault::CutFromKafka(i)
+            | Fault::Lossy(i)
+            | Fault::Cut(i, _)
+            | Fault::SynsLost(i)
+            | Fault::EchoesLimited(i)
+            | Fault::PathDead(i) => {
                 self.nodes[i].nft("flush ruleset")?;
                 self.cut_from_kafka.remove(&i);
             }
