@@ -136,11 +136,13 @@ impl Tracker {
         }
     }
 
-    /// The data of an entry can't be had, for good.
+    /// The data of an entry can't be had, for good. A member that was read before stays known: that is about our rights, not
+    /// about the member.
     pub(crate) fn unreadable(&mut self, name: &str, why: String) -> Result<(), String> {
-        self.entries
-            .get_mut(name)
-            .map_or(Ok(()), |entry| Self::malformed(entry, why))
+        match self.entries.get_mut(name) {
+            Some(entry) if !matches!(entry.known, Known::Member { .. }) => Self::malformed(entry, why),
+            _ => Ok(()),
+        }
     }
 
     fn malformed(entry: &mut Entry, why: String) -> Result<(), String> {
