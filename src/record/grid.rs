@@ -32,7 +32,9 @@ pub const MOST_BETWEEN: usize = 1024;
 /// other resolutions, each of those is counted at the highest value of its bucket here, as if it had been recorded by us. That is
 /// less than one hundredth more than it was. The counts stay what they are.
 pub fn bound(buckets: &mut Vec<(u64, u64)>) {
-    if buckets.iter().filter(|(value, _)| !is_highest(*value)).count() <= MOST_BETWEEN {
+    // Few buckets, as there nearly always are, need no look at each of them: this is done for each record.
+    if buckets.len() <= MOST_BETWEEN || buckets.iter().filter(|(value, _)| !is_highest(*value)).count() <= MOST_BETWEEN
+    {
         return;
     }
     for (value, _) in buckets.iter_mut() {
