@@ -10,12 +10,11 @@ use dt_collect::diagnosis::DiagnosisConfig;
 use dt_collect::http::{self, Origin, Site, Token};
 use dt_collect::service::{self, Collector, CollectorConfig};
 use dt_collect::{MatrixConfig, Observer, TallyBounds, metrics};
-use dt_kernel::rights::raise_file_limit;
 use tokio::net::TcpListener;
 
 use crate::args::{Reading, Settings};
 use crate::ends::Ends;
-use crate::{ending, logging, out};
+use crate::{ending, files, logging, out};
 
 /// Faults are looked for this often, and after each look at least four times as long as it took.
 const LOOK: Duration = Duration::from_secs(5);
@@ -164,7 +163,7 @@ async fn serve(collect: &Collect, config: CollectorConfig) -> ExitCode {
         ends.come().await;
         ending::within_time();
     };
-    let door = http::door(raise_file_limit().unwrap_or(1024));
+    let door = http::door(files::limit());
     let matrix = Arc::clone(collector.matrix());
     let observer = Observer::start(
         Arc::clone(&matrix),

@@ -6,6 +6,11 @@ use dt_kernel::rights::raise_file_limit;
 /// later, such as a connection for each peer, is done without where it is refused.
 const LEAST: u64 = 64;
 
+/// How many files this process may have open, as far as it is known.
+pub(crate) fn limit() -> u64 {
+    raise_file_limit().unwrap_or(1024)
+}
+
 /// Raises the limit of open files as far as permitted; what is wrong where it is too low all the same. Libraries end a
 /// process that meets it at its start by a panic.
 pub(crate) fn enough() -> Result<(), String> {

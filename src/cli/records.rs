@@ -138,7 +138,7 @@ fn line(message: &Received, cluster: &str) -> Line {
 /// A record's JSON on one line. What came as JSON keeps every field as it was written, also those unknown here.
 fn to_json(content_type: Option<&str>, payload: &[u8], cluster: &str) -> Result<String, String> {
     let record = dt_record::decode(content_type, payload).map_err(|error| error.to_string())?;
-    if !cluster.is_empty() && record.cluster != cluster {
+    if !record.is_of(cluster) {
         return Err(format!("of the cluster {:?}", record.cluster));
     }
     // A message of ours in Protobuf never begins like a JSON object: see `dt_record::decode`.
@@ -209,6 +209,7 @@ mod tests {
         not_utf8[at] = 0xff;
         assert!(to_json(None, &not_utf8, "").is_err());
     }
+
     #[test]
     fn only_the_cluster_that_is_asked_for_is_printed() {
         let record = RECORD.replacen('{', r#"{"cluster": "c1","#, 1);

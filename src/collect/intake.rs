@@ -141,8 +141,7 @@ impl Intake {
             Err(error @ DecodeError::Invalid(_)) => return malformed(&error, message.partition),
             Err(_) => return Outcome::Foreign,
         };
-        let cluster = &self.matrix.config().cluster;
-        if !cluster.is_empty() && record.cluster != *cluster {
+        if !record.is_of(&self.matrix.config().cluster) {
             return Outcome::Foreign;
         }
         let seen = self.seen.entry(message.partition).or_default();

@@ -116,23 +116,24 @@ impl Tracker {
     }
 
     /// The data of an entry, and its creation's place in the order of all of the service's changes. An error tells why
-    /// the data makes no member, once for each entry.
-    pub(crate) fn read(&mut self, name: &str, created: i64, bytes: &[u8]) -> Result<(), String> {
+    /// the data makes no member, once for each entry; else, whether that is anything new.
+    pub(crate) fn read(&mut self, name: &str, created: i64, bytes: &[u8]) -> Result<bool, String> {
         let Some(entry) = self.entries.get_mut(name) else {
-            return Ok(());
+            return Ok(false);
         };
         match data::decode(bytes) {
             Ok(member) => {
                 // The same allocation stays in use where nothing changed.
-                if !matches!(&entry.known, Known::Member { member: known, .. } if **known == member) {
+                let is_new = !matches!(&entry.known, Known::Member { member: known, .. } if **known == member);
+                if is_new {
                     entry.known = Known::Member {
                         member: Arc::new(member),
                         created,
                     };
                 }
-                Ok(())
+                Ok(is_new)
             }
-            Err(why) => Self::malformed(entry, why),
+            Err(why) => Self::malformed(entry, why).map(|()| true),
         }
     }
 

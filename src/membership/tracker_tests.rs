@@ -146,7 +146,9 @@ proptest! {
         let answer = |tracker: &mut Tracker, mark, list: Vec<String>, server: &HashMap<usize, String>| {
             for name in tracker.listed(mark, list) {
                 match server.iter().find(|(_, known)| **known == name) {
-                    Some((n, _)) => tracker.read(&name, 1, &data(&format!("n{n}"), &format!("h{n}"), "")).unwrap(),
+                    Some((n, _)) => {
+                        tracker.read(&name, 1, &data(&format!("n{n}"), &format!("h{n}"), "")).unwrap();
+                    }
                     None => tracker.deleted(&name),
                 }
             }

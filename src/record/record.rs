@@ -184,6 +184,12 @@ pub struct SummaryRecord {
 }
 
 impl SummaryRecord {
+    /// Whether it is of `cluster`; of any, where that is empty.
+    #[must_use]
+    pub fn is_of(&self, cluster: &str) -> bool {
+        cluster.is_empty() || self.cluster == cluster
+    }
+
     /// The record of `summary`, numbered `seq`.
     #[must_use]
     pub fn new(summary: &Summary, origin: &Origin, seq: u64, options: Options) -> SummaryRecord {

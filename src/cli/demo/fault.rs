@@ -1,5 +1,6 @@
 //! Faults of the demo's own network: what is measured over loopback goes through them before it is counted.
 
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -92,16 +93,11 @@ impl Wire {
     /// True once in `n` times on average, by no pattern: probes take their turns in a fixed order, and every second of all
     /// could be every one to the same port of the same peer.
     fn once_in(&self, n: u64) -> bool {
-        scattered(self.passed.fetch_add(1, Relaxed)).is_multiple_of(n)
+        let turn = self.passed.fetch_add(1, Relaxed);
+        BuildHasherDefault::<DefaultHasher>::new()
+            .hash_one(turn)
+            .is_multiple_of(n)
     }
-}
-
-/// SplitMix64's output for the state `turn` (Steele, Lea, Flood 2014).
-fn scattered(turn: u64) -> u64 {
-    let mut mixed = turn.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 impl Between for Wire {

@@ -17,7 +17,6 @@ use dt_agent::config::{Flag, Inputs, load};
 use dt_collect::diagnosis::DiagnosisConfig;
 use dt_collect::http::{self, Site};
 use dt_collect::{Matrix, MatrixConfig, Observer, Standing, View, metrics, terminal};
-use dt_kernel::rights::raise_file_limit;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -25,7 +24,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use self::fault::{Fault, Switch};
 use self::mesh::Mesh;
 use crate::ends::Ends;
-use crate::{ending, logging, out};
+use crate::{ending, files, logging, out};
 
 /// The page is served once every pair has numbers, and after this long in any case.
 const FIRST_NUMBERS: Duration = Duration::from_secs(6);
@@ -171,7 +170,7 @@ async fn demo(args: &DemoArgs) -> Result<(), String> {
             .findings(observer.subscribe())
             .metrics(metrics::of_matrix(&matrix, observer.subscribe()));
         let routes = |stopping| http::router(site, stopping);
-        let door = http::door(raise_file_limit().unwrap_or(1024));
+        let door = http::door(files::limit());
         let page = tokio::spawn(http::serve(listener, door, routes, async { drop(stopped.await) }));
         tokio::select! {
             () = &mut ended => {}

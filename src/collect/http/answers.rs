@@ -6,9 +6,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use dt_probe::ProbeKind;
+use serde::ser::{SerializeSeq, Serializer};
 
 use super::Shared;
-use super::body::{Array, Body, Packer, json};
+use super::body::{Body, Packer, json};
 use super::error::ApiError;
 use super::files::OPENAPI;
 use super::matrix::MatrixBody;
@@ -19,6 +20,7 @@ use super::whole;
 use crate::clock::now_ms;
 use crate::grouped::{Level, Part};
 use crate::rollup::Whole;
+use crate::row::PairRow;
 use crate::view::View;
 
 type Site = State<Arc<Shared>>;
@@ -30,8 +32,10 @@ pub(super) async fn pairs(State(shared): Site, headers: HeaderMap, uri: Uri) -> 
     let view: View = Parameters::read(&uri, &["view"])?.get("view")?;
     let matrix = Arc::clone(&shared.matrix);
     let write = move |packer: &mut Packer| {
-        let mut array = Array::begin(packer)?;
-        matrix.each_source(view, now_ms(), |rows| rows.iter().try_for_each(|row| array.push(row)))?;
+        let mut json = serde_json::Serializer::new(packer);
+        let mut array = json.serialize_seq(None)?;
+        let mut write = |rows: Vec<PairRow>| rows.iter().try_for_each(|row| array.serialize_element(row));
+        matrix.each_source(view, now_ms(), &mut write)?;
         array.end()
     };
     shared.bodies.get_packed(format!("pairs {view}"), &headers, write).await

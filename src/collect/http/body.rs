@@ -84,14 +84,14 @@ impl Bodies {
         &self,
         what: String,
         headers: &HeaderMap,
-        write: impl FnOnce(&mut Packer) -> Result<(), ApiError> + Send + 'static,
+        write: impl FnOnce(&mut Packer) -> serde_json::Result<()> + Send + 'static,
     ) -> Result<Body, ApiError> {
         let make = || {
             let mut packer = Packer {
                 encoder: GzEncoder::new(Vec::new(), Compression::fast()),
                 length: 0,
             };
-            write(&mut packer)?;
+            write(&mut packer).map_err(|error| ApiError::failed(&error))?;
             Ok(Body {
                 bytes: packer
                     .encoder
@@ -230,31 +230,6 @@ impl IntoResponse for Body {
 
 pub(crate) fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, ApiError> {
     serde_json::to_vec(value).map_err(|error| ApiError::failed(&error))
-}
-
-/// An array of JSON, written item by item.
-#[derive(Debug)]
-pub(crate) struct Array<'a> {
-    packer: &'a mut Packer,
-    is_empty: bool,
-}
-
-impl<'a> Array<'a> {
-    pub(crate) fn begin(packer: &'a mut Packer) -> Result<Self, ApiError> {
-        packer.write_all(b"[").map_err(|error| ApiError::failed(&error))?;
-        Ok(Self { packer, is_empty: true })
-    }
-
-    pub(crate) fn push(&mut self, item: &impl serde::Serialize) -> Result<(), ApiError> {
-        if !std::mem::take(&mut self.is_empty) {
-            self.packer.write_all(b",").map_err(|error| ApiError::failed(&error))?;
-        }
-        serde_json::to_writer(&mut *self.packer, item).map_err(|error| ApiError::failed(&error))
-    }
-
-    pub(crate) fn end(self) -> Result<(), ApiError> {
-        self.packer.write_all(b"]").map_err(|error| ApiError::failed(&error))
-    }
 }
 
 pub(crate) fn gzip(data: &[u8], how: Compression) -> std::io::Result<Vec<u8>> {

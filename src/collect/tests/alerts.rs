@@ -79,15 +79,8 @@ fn slow_zones_and_hosts_are_seen_in_native_histograms() {
         .flat_map(Message::encode_length_delimited_to_vec)
         .collect();
     let answer = ([(CONTENT_TYPE, Format::Protobuf.content_type())], page);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-    let scraped = listener.local_addr().unwrap();
     let routes = Router::new().route("/metrics", get(async move || answer));
-    runtime.spawn(async move { axum::serve(listener, routes).await });
+    let (_runtime, scraped) = scraper::serve(routes);
 
     let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../helm-charts/dt-chart/files/collector-alerts.yaml");
     let prometheus = Prometheus::start(scraped, &[&rules], &["--enable-feature=native-histograms"]);

@@ -67,18 +67,11 @@ fn selected() -> [(&'static str, &'static str, &'static Layout); 3] {
 fn quantiles_by_promql_are_those_of_the_matrix() {
     let now_ms = mesh::now_ms();
     let matrix = filled(now_ms);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-    let scraped = listener.local_addr().unwrap();
     let (_, findings) = watch::channel(Arc::<Findings>::default());
     let site = Site::new(Arc::clone(&matrix)).metrics(metrics::of_matrix(&matrix, findings));
     let (_stop, stopping) = watch::channel(false);
     let routes = http::router(site, stopping);
-    runtime.spawn(async move { axum::serve(listener, routes).await });
+    let (_runtime, scraped) = scraper::serve(routes);
 
     let native = Prometheus::start(scraped, &[], &["--enable-feature=native-histograms"]);
     let classic = Prometheus::start(scraped, &[], &[]);

@@ -319,7 +319,6 @@ impl Observer<'_> {
         match names {
             Ok(names) => {
                 self.counters.relists.add(1);
-                let known = others.tracker.read_names();
                 for name in others.tracker.listed(mark, names) {
                     work.enqueue(name);
                 }
@@ -330,7 +329,7 @@ impl Observer<'_> {
                     tracing::error!(ignored, "more entries than can be kept; the rest is ignored");
                 }
                 if std::mem::take(&mut work.doubts) {
-                    work.doubtful = known;
+                    work.doubtful = others.tracker.read_names();
                     work.doubtful.shuffle(&mut rand::rng());
                 }
                 work.stale_since.get_or_insert(now);
@@ -381,7 +380,7 @@ impl Observer<'_> {
             }
             Err(Error::NoNode) => {
                 others.tracker.deleted(&name);
-                Ok(())
+                Ok(true)
             }
             // It stays unread, and the list after the reconnection asks for it again.
             Err(Error::ConnectionLoss) => {
@@ -391,16 +390,19 @@ impl Observer<'_> {
             Err(error) => {
                 self.counters.failures.add(1);
                 self.counters.denied.add(u64::from(error == Error::NoAuth));
-                others.tracker.unreadable(&name, words(&error))
+                others.tracker.unreadable(&name, words(&error)).map(|()| true)
             }
         };
-        if let Err(why) = outcome {
+        let is_news = outcome.unwrap_or_else(|why| {
             self.counters.malformed.add(1);
             if let Some(held_back) = others.malformed_lines.pass(now) {
                 tracing::warn!(entry = name, why, held_back, "malformed member skipped");
             }
+            true
+        });
+        if is_news {
+            work.stale_since.get_or_insert(now);
         }
-        work.stale_since.get_or_insert(now);
     }
 }
 

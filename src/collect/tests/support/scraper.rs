@@ -4,9 +4,24 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
 
+use axum::Router;
 use distributed_trace_tests::agent::get;
 use distributed_trace_tests::process::{Process, wait_for};
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+/// Serves `routes` as long as the runtime lives.
+pub fn serve(routes: Router) -> (Runtime, SocketAddr) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = listener.local_addr().unwrap();
+    runtime.spawn(async move { axum::serve(listener, routes).await });
+    (runtime, address)
+}
 
 pub struct Prometheus {
     _process: Process,
