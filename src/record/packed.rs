@@ -27,6 +27,8 @@ const NUMBERS: u8 = 0;
 const VALUES: u8 = 1;
 /// The lowest bit of what is twice the count: the distance follows, and is not 1.
 const APART: u64 = 1;
+/// The largest count that leaves room for that bit.
+const MOST_NUMBERED: u64 = u64::MAX >> 1;
 
 impl<const N: usize> Packed<N>
 where
@@ -37,6 +39,52 @@ where
         if more.buckets.is_empty() {
             return;
         }
+        if !self.add_numbered(more, &mut scratch.bytes) {
+            self.add_values(more, scratch);
+        }
+        // Its memory is kept where it is enough.
+        let bytes = &scratch.bytes;
+        self.0.clear();
+        if self.0.capacity() < bytes.len() {
+            self.0.reserve_exact(roomy(bytes.len()));
+        }
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// Writes the sum to `bytes` where all is of our own resolution, as it nearly always is: without a look at any value that
+    /// is there already. False where it isn't, or a count is too large for that.
+    fn add_numbered(&self, more: &Distribution, bytes: &mut Vec<u8>) -> bool {
+        let ours = self.0.first().is_none_or(|kind| *kind == NUMBERS);
+        if !ours || !more.buckets.iter().all(is_numbered) {
+            return false;
+        }
+        let mut numbered = Numbered::begin(bytes);
+        let mut theirs = more
+            .buckets
+            .iter()
+            .map(|(value, count)| (grid::index_of(*value).into(), *count));
+        let mut next = theirs.next();
+        for (at, mut count) in Numbers::new(self.0.get(1..).unwrap_or_default()) {
+            while let Some((before, more)) = next.filter(|(theirs, _)| *theirs < at) {
+                numbered.put(before, more);
+                next = theirs.next();
+            }
+            while let Some((_, more)) = next.filter(|(theirs, _)| *theirs == at) {
+                count = count.saturating_add(more);
+                next = theirs.next();
+            }
+            if count > MOST_NUMBERED {
+                return false;
+            }
+            numbered.put(at, count);
+        }
+        next.into_iter()
+            .chain(theirs)
+            .for_each(|(at, count)| numbered.put(at, count));
+        true
+    }
+
+    fn add_values(&self, more: &Distribution, scratch: &mut Scratch) {
         let Scratch { buckets, bytes } = scratch;
         buckets.clear();
         let mut theirs = more.buckets.as_slice();
@@ -56,10 +104,6 @@ where
         buckets.extend_from_slice(theirs);
         grid::bound(buckets);
         pack(buckets, bytes);
-        // Its memory is kept where it is enough; else it is taken exactly.
-        self.0.clear();
-        self.0.reserve_exact(bytes.len());
-        self.0.extend_from_slice(bytes);
     }
 
     /// The buckets, ascending by value.
@@ -68,17 +112,14 @@ where
             Some((kind, rest)) => (*kind, rest),
             None => (NUMBERS, &[][..]),
         };
-        let mut at = 0_u64;
+        let (mut numbers, mut last) = (Numbers::new(rest), 0_u64);
         std::iter::from_fn(move || {
             if kind != NUMBERS {
-                at = at.saturating_add(read(&mut rest)?);
-                return Some((at, read(&mut rest)?));
+                last = last.saturating_add(read(&mut rest)?);
+                return Some((last, read(&mut rest)?));
             }
-            let first = read(&mut rest)?;
-            let distance = if first & APART == 0 { 1 } else { read(&mut rest)? };
-            at = at.saturating_add(distance);
-            let value = grid::highest_at(u32::try_from(at).unwrap_or(u32::MAX));
-            Some((value, first >> 1))
+            let (at, count) = numbers.next()?;
+            Some((grid::highest_at(u32::try_from(at).unwrap_or(u32::MAX)), count))
         })
     }
 
@@ -89,29 +130,81 @@ where
     }
 }
 
+/// Whether a bucket can be written by its number.
+fn is_numbered((value, count): &(u64, u64)) -> bool {
+    grid::is_highest(*value) && *count <= MOST_NUMBERED
+}
+
+/// How much memory is taken for `length` bytes, so that it needn't be taken anew each time that a few are added: that costs more
+/// than all of the adding. As much as the system's allocator has in one piece, which holds 8 bytes itself.
+fn roomy(length: usize) -> usize {
+    (length + 8).next_multiple_of(32) - 8
+}
+
+/// Buckets written by their numbers, which ascend.
+struct Numbered<'a> {
+    bytes: &'a mut Vec<u8>,
+    last: u64,
+}
+
+impl<'a> Numbered<'a> {
+    fn begin(bytes: &'a mut Vec<u8>) -> Self {
+        bytes.clear();
+        bytes.push(NUMBERS);
+        Self { bytes, last: 0 }
+    }
+
+    fn put(&mut self, at: u64, count: u64) {
+        let distance = at.saturating_sub(self.last);
+        if distance == 1 {
+            write(self.bytes, count << 1);
+        } else {
+            write(self.bytes, count << 1 | APART);
+            write(self.bytes, distance);
+        }
+        self.last = at;
+    }
+}
+
+/// Reads what [`Numbered`] has written: numbers of buckets, and their counts.
+struct Numbers<'a> {
+    rest: &'a [u8],
+    at: u64,
+}
+
+impl<'a> Numbers<'a> {
+    fn new(rest: &'a [u8]) -> Self {
+        Self { rest, at: 0 }
+    }
+}
+
+impl Iterator for Numbers<'_> {
+    type Item = (u64, u64);
+
+    fn next(&mut self) -> Option<(u64, u64)> {
+        let first = read(&mut self.rest)?;
+        let distance = if first & APART == 0 { 1 } else { read(&mut self.rest)? };
+        self.at = self.at.saturating_add(distance);
+        Some((self.at, first >> 1))
+    }
+}
+
 /// Writes buckets that ascend by value.
 fn pack(buckets: &[(u64, u64)], bytes: &mut Vec<u8>) {
-    let fits = |(value, count): &(u64, u64)| grid::is_highest(*value) && *count <= u64::MAX >> 1;
-    let numbers = buckets.iter().all(fits);
+    if buckets.iter().all(is_numbered) {
+        let mut numbered = Numbered::begin(bytes);
+        for (value, count) in buckets {
+            numbered.put(grid::index_of(*value).into(), *count);
+        }
+        return;
+    }
     bytes.clear();
-    bytes.push(if numbers { NUMBERS } else { VALUES });
+    bytes.push(VALUES);
     let mut last = 0;
     for (value, count) in buckets {
-        if numbers {
-            let at = u64::from(grid::index_of(*value));
-            let distance = at.saturating_sub(last);
-            if distance == 1 {
-                write(bytes, count << 1);
-            } else {
-                write(bytes, count << 1 | APART);
-                write(bytes, distance);
-            }
-            last = at;
-        } else {
-            write(bytes, value.saturating_sub(last));
-            write(bytes, *count);
-            last = *value;
-        }
+        write(bytes, value.saturating_sub(last));
+        write(bytes, *count);
+        last = *value;
     }
 }
 
