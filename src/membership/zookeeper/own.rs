@@ -47,7 +47,7 @@ enum Entry {
     },
 }
 
-/// How often the credential is looked at where it is denied.
+/// How often the credential is looked at where it is denied, and the rights where an entry was taken away.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Mean time between two looks at the rights.
@@ -159,6 +159,8 @@ impl Registrar<'_> {
         let (access, repair) = (self.config.access, self.config.repair);
         let findings = match access::survey(self.client, self.paths, own, access, repair).await {
             Ok(findings) => findings,
+            // Somebody has taken our own entry, by whose list the others are judged. Soon there is another.
+            Err(Error::NoNode) => return Instant::now() + LOOK,
             Err(error) => {
                 if error != Error::ConnectionLoss {
                     tracing::warn!(%error, "the rights to ZooKeeper's nodes can't be looked at; trying again");
