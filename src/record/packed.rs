@@ -59,49 +59,25 @@ where
             return false;
         }
         let mut numbered = Numbered::begin(bytes);
-        let mut theirs = more
+        let kept = Numbers::new(self.0.get(1..).unwrap_or_default());
+        let more = more
             .buckets
             .iter()
             .map(|(value, count)| (grid::index_of(*value).into(), *count));
-        let mut next = theirs.next();
-        for (at, mut count) in Numbers::new(self.0.get(1..).unwrap_or_default()) {
-            while let Some((before, more)) = next.filter(|(theirs, _)| *theirs < at) {
-                numbered.put(before, more);
-                next = theirs.next();
-            }
-            while let Some((_, more)) = next.filter(|(theirs, _)| *theirs == at) {
-                count = count.saturating_add(more);
-                next = theirs.next();
-            }
-            if count > MOST_NUMBERED {
-                return false;
-            }
+        let mut fits = true;
+        merge(kept, more, |at, count| {
+            fits &= count <= MOST_NUMBERED;
             numbered.put(at, count);
-        }
-        next.into_iter()
-            .chain(theirs)
-            .for_each(|(at, count)| numbered.put(at, count));
-        true
+        });
+        fits
     }
 
     fn add_values(&self, more: &Distribution, scratch: &mut Scratch) {
         let Scratch { buckets, bytes } = scratch;
         buckets.clear();
-        let mut theirs = more.buckets.as_slice();
-        for (value, count) in self.iter() {
-            let before = theirs.iter().take_while(|(theirs, _)| *theirs < value).count();
-            buckets.extend_from_slice(&theirs[..before]);
-            theirs = &theirs[before..];
-            let mut sum = count;
-            if let Some(((same, count), rest)) = theirs.split_first()
-                && *same == value
-            {
-                sum = sum.saturating_add(*count);
-                theirs = rest;
-            }
-            buckets.push((value, sum));
-        }
-        buckets.extend_from_slice(theirs);
+        merge(self.iter(), more.buckets.iter().copied(), |value, count| {
+            buckets.push((value, count));
+        });
         grid::bound(buckets);
         pack(buckets, bytes);
     }
@@ -128,6 +104,25 @@ where
     pub fn heap_bytes(&self) -> usize {
         if self.0.spilled() { self.0.capacity() } else { 0 }
     }
+}
+
+/// Hands over the buckets of both, which ascend, in order, and those of the same place as one.
+fn merge(
+    kept: impl Iterator<Item = (u64, u64)>,
+    more: impl Iterator<Item = (u64, u64)>,
+    mut put: impl FnMut(u64, u64),
+) {
+    let mut more = more.peekable();
+    for (at, mut count) in kept {
+        while let Some((before, count)) = more.next_if(|(theirs, _)| *theirs < at) {
+            put(before, count);
+        }
+        if let Some((_, theirs)) = more.next_if(|(theirs, _)| *theirs == at) {
+            count = count.saturating_add(theirs);
+        }
+        put(at, count);
+    }
+    more.for_each(|(at, count)| put(at, count));
 }
 
 /// Whether a bucket can be written by its number.
